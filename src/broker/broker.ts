@@ -1,0 +1,44 @@
+import type { Batch } from '../change/change.ts';
+import type { Epoch, Offset, Position } from '../change/position.ts';
+
+/** A batch at its place in the stream. */
+export interface Entry {
+  readonly offset: Offset;
+  readonly epoch: Epoch;
+  readonly batch: Batch;
+}
+
+/** A durable, ordered, replayable stream with one writer. */
+export interface Broker extends AsyncDisposable {
+  /** Names the stream for ever: a checkpoint taken on one stream means nothing on another. */
+  readonly stream: string;
+  /** Resolves once the batch would survive a crash. Throws EPOCH_FENCED below the highest epoch seen. */
+  append(epoch: Epoch, batch: Batch): Promise<Offset>;
+  /** Where capture resumes: the end of the last entry that has one. Undefined: nothing whole was captured yet. */
+  tail(): Promise<Position | undefined>;
+}
+
+/** The reading side, also for a process that does not write. */
+export interface BrokerReader extends AsyncDisposable {
+  readonly stream: string;
+  /** Durable entries from `from` on, then new ones as they come, until `signal` aborts. Throws BROKER_GAP when `from` was
+   *  trimmed away or lies behind the end, BROKER_CORRUPT when bytes do not match their checksum or chain. */
+  read(from: Offset, signal: AbortSignal): AsyncIterable<Entry>;
+  /** `consumer` needs nothing before `from` any more: the broker may trim what nobody needs. */
+  release(consumer: string, from: Offset): Promise<void>;
+  observe(): Promise<BrokerObservation>;
+}
+
+/** What a broker says of itself, for `status`. */
+export interface BrokerObservation {
+  readonly stream: string;
+  /** First entry still held, and the one that the next append gets. */
+  readonly first: Offset;
+  readonly next: Offset;
+  readonly bytes: number;
+  readonly epoch: Epoch | undefined;
+  /** End of the last entry that has one. */
+  readonly end: Position | undefined;
+  /** Bytes of entries from `from` on. */
+  bytesFrom(from: Offset): Promise<number>;
+}

@@ -1,0 +1,96 @@
+import type { Position } from './position.ts';
+import type { Row } from './row.ts';
+import type { Table } from './table.ts';
+
+export interface Insert {
+  readonly kind: 'insert';
+  readonly table: Table;
+  readonly after: Row;
+}
+
+export interface Update {
+  readonly kind: 'update';
+  readonly table: Table;
+  /** The row as it was: whole when the identity is `full`; with only its key cells (others null) when the key changed; else undefined. */
+  readonly before: Row | undefined;
+  readonly after: Row;
+}
+
+export interface Delete {
+  readonly kind: 'delete';
+  readonly table: Table;
+  /** Whole when the identity is `full`, else with only its key cells (others null). */
+  readonly before: Row;
+}
+
+export interface Truncate {
+  readonly kind: 'truncate';
+  readonly tables: readonly Table[];
+  readonly cascade: boolean;
+  readonly restartIdentity: boolean;
+}
+
+/** A logical message of an application or of ours (prefix `changeover`). */
+export interface Message {
+  readonly kind: 'message';
+  readonly prefix: string;
+  readonly content: Buffer;
+}
+
+/** Ends a transaction: the changes since the commit before it belong to it. */
+export interface Commit {
+  readonly kind: 'commit';
+  /** The source's transaction number. */
+  readonly transaction: bigint;
+  readonly position: Position;
+  /** The source's clock, microseconds since 1970. A label (invariant 16). */
+  readonly committedAtUs: bigint;
+}
+
+/** Opens a snapshot: what follows, up to the batch that has an `end`, is the whole content of `tables` as of that end. */
+export interface Snapshot {
+  readonly kind: 'snapshot';
+  readonly tables: readonly Table[];
+}
+
+/** One object of the schema, as a statement of the source's own dialect. Objects that exist already are left as they are. */
+export interface SchemaStatement {
+  /** For people: `table public.orders`. */
+  readonly object: string;
+  readonly sql: string;
+}
+
+/** Creates objects at the secondary. */
+export interface Schema {
+  readonly kind: 'schema';
+  readonly statements: readonly SchemaStatement[];
+}
+
+/** Rows of a snapshot as one block in the text format of PostgreSQL's COPY, whole rows, each ended by a newline.
+ *  https://www.postgresql.org/docs/current/sql-copy.html (Text Format) */
+export interface Rows {
+  readonly kind: 'rows';
+  readonly table: Table;
+  readonly count: number;
+  readonly block: Buffer;
+}
+
+export type RowChange = Insert | Update | Delete;
+export type Change = RowChange | Truncate | Message | Commit | Snapshot | Schema | Rows;
+
+/** A bounded run of whole transactions, or a piece of something too big to hold: one giant transaction, or a snapshot. */
+export interface Batch {
+  /** Where the batch before ended: positions chain (invariant 5). Undefined only where a stream begins. */
+  readonly after: Position | undefined;
+  /** False: continues the piece before it. True while a run of pieces is open: what came of that run is void, it begins again. */
+  readonly starts: boolean;
+  readonly changes: readonly Change[];
+  /** Undefined until the last piece of a run. */
+  readonly end: Position | undefined;
+}
+
+/** Microseconds since 1970 of the last commit in the batch, by the source's clock. */
+export function committedAtUs(batch: Batch): bigint | undefined {
+  const last = batch.changes.findLast((change) => change.kind === 'commit');
+  return last?.kind === 'commit' ? last.committedAtUs : undefined;
+}

@@ -1,0 +1,115 @@
+import type { Socket } from 'node:net';
+import { Client, type CustomTypesConfig } from 'pg';
+import { assert } from '../../error.ts';
+import { failure, type Side } from './failure.ts';
+
+/** One rendering of every value, on snapshot, stream and apply alike, whatever the server's defaults are. An empty
+ *  search_path makes names come out qualified and keeps us from running somebody's function of a known name;
+ *  row_security off turns rows hidden by a policy into an error instead of a silent gap. */
+const pinned = {
+  client_encoding: 'UTF8',
+  datestyle: 'ISO',
+  intervalstyle: 'postgres',
+  timezone: 'UTC',
+  extra_float_digits: '3',
+  bytea_output: 'hex',
+  lc_monetary: 'C',
+  xmloption: 'content',
+  search_path: '',
+  row_security: 'off',
+  check_function_bodies: 'off',
+  standard_conforming_strings: 'on',
+  statement_timeout: '0',
+  lock_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+} as const;
+
+const connectMsMax = 10_000;
+
+export interface ConnectOptions {
+  readonly url: string;
+  readonly side: Side;
+  /** Shown in pg_stat_activity, and matched by synchronous_standby_names. */
+  readonly application: string;
+  /** A walsender connection: replication commands and plain simple queries only. */
+  readonly replication?: boolean;
+  /** Sends queries without waiting for the answers of those before. */
+  readonly pipeline?: boolean;
+}
+
+export interface Connection extends AsyncDisposable {
+  readonly client: Client;
+  readonly side: Side;
+  /** Rows as arrays of the server's own text; null is null. Throws what `failure` makes of the server's error. */
+  rows(sql: string, values?: readonly unknown[]): Promise<readonly (readonly (string | null)[])[]>;
+}
+
+const asText = { getTypeParser: () => (value: string) => value } as unknown as CustomTypesConfig;
+
+/** Opens a session with the pinned settings. Aborting `signal` cuts it, at any time. Every value comes back as the server's text.
+ *  Throws SOURCE_/TARGET_UNREACHABLE, _LOGIN_REFUSED, _BUSY. */
+export async function connect(options: ConnectOptions, signal: AbortSignal): Promise<Connection> {
+  signal.throwIfAborted();
+  const settings = Object.entries(pinned).map(([name, value]) => `-c ${name}=${value.replaceAll(' ', '\\ ')}`);
+  const config = {
+    connectionString: options.url,
+    application_name: options.application,
+    options: settings.join(' '),
+    connectionTimeoutMillis: connectMsMax,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    types: asText,
+    ...(options.pipeline && { pipeline: true }),
+    ...(options.replication && { replication: 'database' }),
+  };
+  const client = new Client(config);
+  // Without a listener an idle connection's loss would end the process; the next query reports it.
+  client.on('error', () => undefined);
+  const cut = (): void => {
+    socketOf(client).destroy();
+  };
+  signal.addEventListener('abort', cut, { once: true });
+  const close = async (): Promise<void> => {
+    signal.removeEventListener('abort', cut);
+    // A server that does not answer must not keep us from leaving.
+    const grace = setTimeout(cut, 1000);
+    await client.end().catch(() => undefined);
+    clearTimeout(grace);
+  };
+  try {
+    await client.connect();
+  } catch (error) {
+    await close();
+    signal.throwIfAborted();
+    throw failure(options.side, error, `Connecting to ${redact(options.url)}`);
+  }
+  return {
+    client,
+    side: options.side,
+    async rows(sql, values) {
+      try {
+        const query = { text: sql, rowMode: 'array' as const, ...(values && { values: [...values] }) };
+        const result = await client.query<(string | null)[]>(query);
+        return result.rows;
+      } catch (error) {
+        signal.throwIfAborted();
+        throw failure(options.side, error, `Running ${sql.slice(0, 60).replaceAll(/\s+/g, ' ')}`);
+      }
+    },
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** The socket under a client, for streaming protocols and for cutting it. */
+export function socketOf(client: Client): Socket {
+  const { connection } = client as unknown as { connection: { stream: Socket } };
+  assert(typeof connection.stream.destroy === 'function', 'pg.Client no longer keeps its socket at connection.stream');
+  return connection.stream;
+}
+
+/** A URL without its secret, for messages. */
+export function redact(url: string): string {
+  if (!URL.canParse(url)) return 'the given address';
+  const { hostname, port, pathname, username } = new URL(url);
+  return `${username && `${username}@`}${hostname}:${port || '5432'}${pathname}`;
+}

@@ -1,0 +1,43 @@
+import { ChangeoverError, type Code } from '../../error.ts';
+
+/** On which side of the house a PostgreSQL server stands: decides the prefix of its errors. */
+export type Side = 'SOURCE' | 'TARGET';
+
+const byState: Record<Side, readonly (readonly [RegExp, Code])[]> = {
+  SOURCE: [
+    [/^(28000|28P01|3D000)$/, 'SOURCE_LOGIN_REFUSED'],
+    [/^42501$/, 'SOURCE_PRIVILEGE'],
+    [/^(53300|53400)$/, 'SOURCE_BUSY'],
+    [/^55006$/, 'SOURCE_SLOT_BUSY'],
+    [/^(57P0[1-5]|08...)$/, 'SOURCE_UNREACHABLE'],
+  ],
+  TARGET: [
+    [/^(28000|28P01|3D000)$/, 'TARGET_LOGIN_REFUSED'],
+    [/^42501$/, 'TARGET_PRIVILEGE'],
+    [/^53100$/, 'TARGET_DISK_FULL'],
+    [/^53...$/, 'TARGET_BUSY'],
+    [/^(57P0[1-5]|08...)$/, 'TARGET_UNREACHABLE'],
+    [/^(40...|55P03|57014|58...|XX000)$/, 'TARGET_FAILED'],
+    [/^(23505|23P01)$/, 'TARGET_CONFLICT'],
+    [/^(42P01|42703|3F000)$/, 'TARGET_TABLE_DIFFERS'],
+    [/^(2[0-9A-Z]{4}|42...|0A000)$/, 'TARGET_REFUSED'],
+  ],
+};
+
+/** The SQLSTATE of a server's error, or undefined for anything else.
+ *  https://www.postgresql.org/docs/current/errcodes-appendix.html */
+export function sqlState(error: unknown): string | undefined {
+  if (error instanceof ChangeoverError) return sqlState(error.cause);
+  const code = error instanceof Error && 'severity' in error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : undefined;
+}
+
+/** Puts a driver's or server's error into the closed table. Only the server's message is kept: its detail can hold row values. */
+export function failure(side: Side, error: unknown, doing: string): ChangeoverError {
+  if (error instanceof ChangeoverError) return error;
+  const message = error instanceof Error ? error.message || error.name : String(error);
+  const state = sqlState(error);
+  if (state === undefined) return new ChangeoverError(`${side}_UNREACHABLE`, `${doing}: ${message}`, { cause: error });
+  const code = byState[side].find(([pattern]) => pattern.test(state))?.[1] ?? `${side}_FAILED`;
+  return new ChangeoverError(code, `${doing}: ${message} (SQLSTATE ${state})`, { cause: error });
+}

@@ -1,0 +1,161 @@
+/** What the supervisor does with an error: try again with backoff, stop the lane, or stop it and call a person. */
+export type Action = 'retry' | 'stop' | 'page';
+
+interface Row {
+  readonly action: Action;
+  /** What the operator can do. A particular error may carry a more exact hint. */
+  readonly hint: string;
+}
+
+/** The closed table of errors. The prefix is the room. `docs/errors.md` is generated from it. */
+export const errorTable = {
+  CONFIG_INVALID: {
+    action: 'stop',
+    hint: 'Mend the configuration at the place named; `changeover init` writes a valid one.',
+  },
+  CONFIG_UNREADABLE: { action: 'stop', hint: 'Check the path and the permissions of the file.' },
+  CONFIG_SECRET_MISSING: { action: 'stop', hint: 'Set the environment variable, or point to a readable file.' },
+  CLI_USAGE: { action: 'stop', hint: 'See the command with --help.' },
+  CLI_NOTHING_HERE: {
+    action: 'stop',
+    hint: 'Start with: changeover replicate <from-url> <to-url>, or changeover init.',
+  },
+
+  SOURCE_UNREACHABLE: {
+    action: 'retry',
+    hint: 'Check that the primary runs and that its address, port and pg_hba.conf let us in.',
+  },
+  SOURCE_LOGIN_REFUSED: { action: 'page', hint: 'Check user, password and pg_hba.conf at the primary.' },
+  SOURCE_PRIVILEGE: { action: 'page', hint: 'Run: changeover check. It prints the exact GRANTs.' },
+  SOURCE_UNSUITABLE: { action: 'page', hint: 'Run: changeover check. It prints the setting to change.' },
+  SOURCE_SLOT_LOST: {
+    action: 'page',
+    hint: 'The primary no longer keeps what we need. Start over with a new copy: changeover replicate --restart.',
+  },
+  SOURCE_SLOT_BUSY: {
+    action: 'retry',
+    hint: 'Another process reads this slot. Stop it, or wait until its connection is gone.',
+  },
+  SOURCE_POSITION_LOST: {
+    action: 'page',
+    hint: 'The primary cannot continue where the log ends. Start over with a new copy: changeover replicate --restart.',
+  },
+  SOURCE_BUSY: { action: 'retry', hint: 'The primary has no free connection, slot or sender. Run: changeover check.' },
+  SOURCE_PROTOCOL: {
+    action: 'page',
+    hint: 'The primary sent what we do not understand. Nothing was skipped; please report it.',
+  },
+  SOURCE_TABLE_UNSUITABLE: { action: 'page', hint: 'Run: changeover check. It names the table and the cure.' },
+  SOURCE_FAILED: { action: 'retry', hint: 'The primary refused a statement; its message says why.' },
+
+  BROKER_CORRUPT: {
+    action: 'page',
+    hint: 'Run: changeover log verify. It names the first broken entry. Nothing behind it was applied.',
+  },
+  BROKER_LOCKED: { action: 'stop', hint: 'Another process writes this log. Stop it first.' },
+  BROKER_DISK_FULL: {
+    action: 'retry',
+    hint: 'Free space where the log lies. The primary keeps the changes meanwhile.',
+  },
+  BROKER_IO: {
+    action: 'page',
+    hint: 'The disk under the log failed. Check it, then start again: the log is verified at start.',
+  },
+  BROKER_GAP: {
+    action: 'page',
+    hint: 'Entries are missing. Start over with a new copy: changeover replicate --restart.',
+  },
+  BROKER_FOREIGN: {
+    action: 'page',
+    hint: 'This log is not the one that the secondary was fed from. Point to the right data folder.',
+  },
+  BROKER_EMPTY: {
+    action: 'stop',
+    hint: 'There is no log in this folder yet. Start: changeover replicate, or changeover run.',
+  },
+
+  EPOCH_FENCED: {
+    action: 'stop',
+    hint: 'A newer epoch leads. This process must not write; start it again under the new leader.',
+  },
+
+  TARGET_UNREACHABLE: {
+    action: 'retry',
+    hint: 'Check that the secondary runs and that its address, port and pg_hba.conf let us in.',
+  },
+  TARGET_LOGIN_REFUSED: { action: 'page', hint: 'Check user, password and pg_hba.conf at the secondary.' },
+  TARGET_PRIVILEGE: { action: 'page', hint: 'Run: changeover check. It prints the exact GRANTs.' },
+  TARGET_UNSUITABLE: { action: 'page', hint: 'Run: changeover check. It prints the setting to change.' },
+  TARGET_BUSY: { action: 'retry', hint: 'Another process applies to this secondary, or no connection is free.' },
+  TARGET_DISK_FULL: { action: 'retry', hint: 'Free space at the secondary. The log keeps the changes meanwhile.' },
+  TARGET_NOT_EMPTY: {
+    action: 'page',
+    hint: 'Empty the named tables at the secondary, or leave them out; we never overwrite rows that are not ours.',
+  },
+  TARGET_TABLE_DIFFERS: {
+    action: 'page',
+    hint: 'Make the table at the secondary like the one at the primary, or drop it and start over.',
+  },
+  TARGET_SCHEMA_FAILED: {
+    action: 'page',
+    hint: 'The statement could not be replayed at the secondary; its message says why.',
+  },
+  TARGET_CONFLICT: {
+    action: 'page',
+    hint: 'The secondary holds a row that the primary does not have: somebody wrote to it. Remove that row; we continue where we stood.',
+  },
+  TARGET_DRIFT: {
+    action: 'page',
+    hint: 'A row that should be changed is missing at the secondary and cannot be rebuilt from the change alone. Start over with a new copy of the table.',
+  },
+  TARGET_STALE: { action: 'stop', hint: 'The checkpoint moved under us: another process applied. Only one may.' },
+  TARGET_REFUSED: {
+    action: 'page',
+    hint: 'The secondary refused a change; its message says why. Nothing of that transaction was applied.',
+  },
+  TARGET_FAILED: { action: 'retry', hint: 'The secondary refused a statement; its message says why.' },
+
+  APPLY_CHAIN_BROKEN: { action: 'page', hint: 'Entries do not follow one another. Run: changeover log verify.' },
+
+  CONTROL_DEADLINE: { action: 'stop', hint: 'The deadline passed first. See: changeover status.' },
+
+  DEMO_FAILED: { action: 'stop', hint: 'The demo could not go on; the message says where.' },
+  ASSERTION: { action: 'page', hint: 'A bug in Changeover. Nothing was skipped; please report it with the message.' },
+} as const satisfies Record<string, Row>;
+
+export type Code = keyof typeof errorTable;
+
+export interface ErrorDetails {
+  readonly hint?: string;
+  readonly cause?: unknown;
+}
+
+/** The one error class. Decide by `code`, never by the message. */
+export class ChangeoverError extends Error {
+  override readonly name = 'ChangeoverError';
+  readonly code: Code;
+  readonly hint: string;
+
+  constructor(code: Code, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.hint = details.hint ?? errorTable[code].hint;
+  }
+
+  get action(): Action {
+    return errorTable[this.code].action;
+  }
+}
+
+export const isCode = (error: unknown, ...codes: readonly Code[]): boolean =>
+  error instanceof ChangeoverError && codes.includes(error.code);
+
+/** Stops what cannot be: a state that the code rules out. */
+export function assert(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new ChangeoverError('ASSERTION', message);
+}
+
+/** Ends an exhaustive switch: a new case does not compile until someone has thought about it. */
+export function unreachable(value: never): never {
+  throw new ChangeoverError('ASSERTION', `Unexpected case: ${JSON.stringify(value)}`);
+}

@@ -1,0 +1,41 @@
+import type { Batch } from '../change/change.ts';
+import type { Position } from '../change/position.ts';
+import type { Finding } from '../finding.ts';
+
+/** A database whose committed changes we read, in commit order. One reader at a time. */
+export interface Source extends AsyncDisposable {
+  /** The whole content and schema as of one position, as one run of pieces whose last has `end` = that position; `read(end)`
+   *  continues without a gap. Makes whatever the source needs for that (a slot), and discards what an interrupted call left.
+   *  Throws SOURCE_UNREACHABLE, SOURCE_PRIVILEGE, SOURCE_UNSUITABLE. */
+  snapshot(signal: AbortSignal): AsyncIterable<Batch>;
+  /** Batches committed after `after`. Pull-driven: what is ready when pulled comes as one batch. Proves first that the source
+   *  still holds everything after `after`: throws SOURCE_SLOT_LOST or SOURCE_POSITION_LOST otherwise (invariant 5). */
+  read(after: Position, signal: AbortSignal): AsyncIterable<Batch>;
+  /** Lets the source forget its log up to `position`. Irreversible: only after the broker has it (invariant 1). */
+  acknowledge(position: Position): Promise<void>;
+}
+
+/** What a source says of itself, for `status`: read-only, works beside a running reader. */
+export interface SourceObservation {
+  /** The end of the source's own log now. */
+  readonly position: Position;
+  /** Up to where the source may forget, as it knows it. Undefined: nothing is kept for us. */
+  readonly acknowledged: Position | undefined;
+  readonly reading: boolean;
+  /** Bytes of log that the source keeps on our account, and the most that it would keep (undefined: no limit is set). */
+  readonly retainedBytes: number;
+  readonly retainedBytesMax: number | undefined;
+  /** Bytes between the acknowledged position and the end of the log: what would be lost if the source vanished now. */
+  readonly notCapturedBytes: number;
+}
+
+/** The questions that are asked of a source from outside the stream. */
+export interface SourceInspector extends AsyncDisposable {
+  observe(signal: AbortSignal): Promise<SourceObservation>;
+  /** Commits a marker and returns its position: all that was committed before the call lies before it. */
+  mark(signal: AbortSignal): Promise<Position>;
+  /** Everything that would keep replication from starting or from being right, with its cure. */
+  check(signal: AbortSignal): Promise<readonly Finding[]>;
+  /** Removes whatever Changeover made at the source (slot, publication). For `--restart` and for leaving. */
+  forget(signal: AbortSignal): Promise<void>;
+}

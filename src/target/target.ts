@@ -1,0 +1,48 @@
+import type { Change } from '../change/change.ts';
+import type { Epoch, Offset, Position } from '../change/position.ts';
+import type { Finding } from '../finding.ts';
+
+/** How far a target is, kept in the target and committed with the rows (invariant 4). */
+export interface Checkpoint {
+  readonly stream: string;
+  readonly epoch: Epoch;
+  /** The last entry applied. */
+  readonly offset: Offset;
+  /** The source position that the target equals. Undefined while a snapshot is being copied: not consistent yet. */
+  readonly position: Position | undefined;
+}
+
+/** A place that changes are applied to. One writer at a time, held from open to dispose. */
+export interface Target extends AsyncDisposable {
+  /** Throws TARGET_BUSY while another process holds the target. */
+  checkpoint(signal: AbortSignal): Promise<Checkpoint | undefined>;
+  begin(signal: AbortSignal): Promise<TargetTransaction>;
+}
+
+/** `kept`: in the given order, one after the other. `net`: at most one change per key and no order among them, so that they
+ *  may be written set by set; throws TARGET_CONFLICT where that trips over a constraint, and the caller rolls back and
+ *  writes the same changes `kept`. */
+export type Order = 'kept' | 'net';
+
+/** Rolls back when disposed uncommitted. Rows and checkpoint become durable together, or neither does. */
+export interface TargetTransaction extends AsyncDisposable {
+  write(changes: readonly Change[], order: Order): Promise<void>;
+  /** Replaces the checkpoint that the transaction began with. Throws TARGET_STALE when it is not the one that is there
+   *  (invariant 7): nothing is committed then. */
+  commit(checkpoint: Checkpoint): Promise<void>;
+}
+
+export interface TargetObservation {
+  readonly checkpoint: Checkpoint | undefined;
+  readonly writing: boolean;
+  /** Rows that were missing or in the way, and were set to the source's: each is a sign of somebody writing at the secondary. */
+  readonly drifted: number;
+}
+
+/** The questions that are asked of a target from outside the stream. */
+export interface TargetInspector extends AsyncDisposable {
+  observe(signal: AbortSignal): Promise<TargetObservation>;
+  check(signal: AbortSignal): Promise<readonly Finding[]>;
+  /** Removes the checkpoint, so that a new snapshot may begin. Replicated tables stay; the snapshot empties them. */
+  forget(signal: AbortSignal): Promise<void>;
+}

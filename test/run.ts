@@ -1,0 +1,35 @@
+// Runs the whole suite, or the files whose path contains one of the given words, and closes with `N passed, N failed, N skipped`.
+import { globSync } from 'node:fs';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+
+const words = process.argv.slice(2);
+const root = new URL('..', import.meta.url).pathname;
+const files = globSync('test/**/*.test.ts', { cwd: root })
+  .filter((file) => words.length === 0 || words.some((word) => file.includes(word)))
+  .toSorted()
+  .map((file) => `${root}${file}`);
+
+const counts = { passed: 0, failed: 0, skipped: 0 };
+const skipped: string[] = [];
+// Real servers share two cores with the tests: more files at once would only make each slower.
+const stream = run({ files, concurrency: 2, timeout: 600_000 });
+stream.on('test:pass', ({ name, skip, details }) => {
+  if (details.type === 'suite') return;
+  if (skip === undefined) counts.passed += 1;
+  else {
+    counts.skipped += 1;
+    skipped.push(`${name}: ${typeof skip === 'string' ? skip : 'no reason given'}`);
+  }
+});
+stream.on('test:fail', ({ details }) => {
+  if (details.type !== 'suite') counts.failed += 1;
+});
+stream.compose(spec).pipe(process.stdout);
+stream.on('end', () => {
+  process.exitCode = counts.failed > 0 || counts.passed === 0 ? 1 : 0;
+  process.once('beforeExit', () => {
+    for (const line of skipped) console.log(`skipped: ${line}`);
+    console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
+  });
+});
