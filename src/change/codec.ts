@@ -1,0 +1,261 @@
+import { unreachable } from '../error.ts';
+import { Reader, unreadable, Writer } from './bytes.ts';
+import type { Batch, Change } from './change.ts';
+import type { Position } from './position.ts';
+import type { Table } from './table.ts';
+
+/* A batch as bytes. Big-endian; text is UTF-8. Golden files in test/golden prove that old bytes still read.
+
+   batch    = version:u8=1 flags:u8 [after:position] [end:position] tables changes
+   flags    = 1 starts | 2 has after | 4 has end
+   position = origin:text order:u64 token:text
+   tables   = count:u32 { length:u32 table }            a table is named by its place in this list
+   table    = schema:text name:text identity:u8 count:u16 { name:text type:text key:u8 }
+   changes  = count:u32 { change }
+   change   = 1 table:u32 after:bytes                                      insert
+            | 2 table:u32 has-before:u8 [before:bytes] after:bytes         update
+            | 3 table:u32 before:bytes                                     delete
+            | 4 options:u8 count:u32 { table:u32 }                         truncate (1 cascade, 2 restart identity)
+            | 5 prefix:text content:bytes                                  message
+            | 6 transaction:u64 position committed-at-us:i64               commit
+            | 7 count:u32 { table:u32 }                                    snapshot
+            | 8 count:u32 { object:bytes sql:bytes }                       schema
+            | 9 table:u32 count:u32 block:bytes                            rows
+   text     = length:u16 bytes        bytes = length:u32 bytes                                                       */
+
+const version = 1;
+const identities = ['key', 'full', 'none'] as const;
+const kinds = {
+  insert: 1,
+  update: 2,
+  delete: 3,
+  truncate: 4,
+  message: 5,
+  commit: 6,
+  snapshot: 7,
+  schema: 8,
+  rows: 9,
+} as const satisfies Record<Change['kind'], number>;
+
+export function encodeBatch(batch: Batch): Buffer {
+  const tables = new Map<Table, number>();
+  const placeOf = (table: Table): number => {
+    const known = tables.get(table);
+    if (known !== undefined) return known;
+    tables.set(table, tables.size);
+    return tables.size - 1;
+  };
+  const changes = new Writer(64 + batch.changes.reduce((sum, change) => sum + bytesOf(change), 0));
+  changes.u32(batch.changes.length);
+  for (const change of batch.changes) writeChange(changes, change, placeOf);
+
+  const head = new Writer(512);
+  head.u8(version);
+  head.u8((batch.starts ? 1 : 0) | (batch.after ? 2 : 0) | (batch.end ? 4 : 0));
+  if (batch.after) writePosition(head, batch.after);
+  if (batch.end) writePosition(head, batch.end);
+  head.u32(tables.size);
+  for (const table of tables.keys()) head.bytes(encodedTable(table));
+  return Buffer.concat([head.end(), changes.end()]);
+}
+
+/** Bytes that a change takes, near enough for limits and first allocations. */
+export function bytesOf(change: Change): number {
+  switch (change.kind) {
+    case 'insert':
+      return 24 + change.after.length;
+    case 'update':
+      return 32 + change.after.length + (change.before?.length ?? 0);
+    case 'delete':
+      return 24 + change.before.length;
+    case 'message':
+      return 32 + change.content.length + change.prefix.length;
+    case 'schema':
+      return change.statements.reduce((sum, { object, sql }) => sum + 16 + object.length + sql.length, 32);
+    case 'rows':
+      return 32 + change.block.length;
+    case 'truncate':
+    case 'snapshot':
+      return 32 + 4 * change.tables.length;
+    case 'commit':
+      return 80;
+    default:
+      return unreachable(change);
+  }
+}
+
+function writeChange(writer: Writer, change: Change, placeOf: (table: Table) => number): void {
+  writer.u8(kinds[change.kind]);
+  switch (change.kind) {
+    case 'insert':
+      writer.u32(placeOf(change.table));
+      writer.bytes(change.after);
+      return;
+    case 'update':
+      writer.u32(placeOf(change.table));
+      writer.u8(change.before ? 1 : 0);
+      if (change.before) writer.bytes(change.before);
+      writer.bytes(change.after);
+      return;
+    case 'delete':
+      writer.u32(placeOf(change.table));
+      writer.bytes(change.before);
+      return;
+    case 'truncate':
+      writer.u8((change.cascade ? 1 : 0) | (change.restartIdentity ? 2 : 0));
+      writer.u32(change.tables.length);
+      for (const table of change.tables) writer.u32(placeOf(table));
+      return;
+    case 'message':
+      writer.text(change.prefix);
+      writer.bytes(change.content);
+      return;
+    case 'commit':
+      writer.u64(change.transaction);
+      writePosition(writer, change.position);
+      writer.u64(change.committedAtUs);
+      return;
+    case 'snapshot':
+      writer.u32(change.tables.length);
+      for (const table of change.tables) writer.u32(placeOf(table));
+      return;
+    case 'schema':
+      writer.u32(change.statements.length);
+      for (const { object, sql } of change.statements) {
+        writer.bytes(Buffer.from(object));
+        writer.bytes(Buffer.from(sql));
+      }
+      return;
+    case 'rows':
+      writer.u32(placeOf(change.table));
+      writer.u32(change.count);
+      writer.bytes(change.block);
+      return;
+    default:
+      unreachable(change);
+  }
+}
+
+function writePosition(writer: Writer, position: Position): void {
+  writer.text(position.origin);
+  writer.u64(position.order);
+  writer.text(position.token);
+}
+
+const encodedTables = new WeakMap<Table, Buffer>();
+
+function encodedTable(table: Table): Buffer {
+  const known = encodedTables.get(table);
+  if (known) return known;
+  const writer = new Writer(256);
+  writer.text(table.schema);
+  writer.text(table.name);
+  writer.u8(identities.indexOf(table.identity));
+  writer.u16(table.columns.length);
+  for (const column of table.columns) {
+    writer.text(column.name);
+    writer.text(column.type);
+    writer.u8(column.key ? 1 : 0);
+  }
+  const bytes = writer.end();
+  encodedTables.set(table, bytes);
+  return bytes;
+}
+
+/** Throws BROKER_CORRUPT for anything that `encodeBatch` of this or an earlier version did not write. The batch holds slices of
+ *  `bytes`, which must not be written to afterwards. */
+export function decodeBatch(bytes: Buffer): Batch {
+  const reader = new Reader(bytes);
+  const found = reader.u8();
+  if (found !== version) throw unreadable(`it has format version ${found}, this program reads ${version}`);
+  const flags = reader.u8();
+  if (flags > 7) throw unreadable(`unknown flags ${flags}`);
+  const after = flags & 2 ? readPosition(reader) : undefined;
+  const end = flags & 4 ? readPosition(reader) : undefined;
+  const tables: Table[] = [];
+  for (let left = reader.u32(); left > 0; left -= 1) tables.push(decodedTable(reader.bytes()));
+  const tableAt = (): Table => {
+    const place = reader.u32();
+    const table = tables[place];
+    if (!table) throw unreadable(`it names table ${place} of ${tables.length}`);
+    return table;
+  };
+  const changes: Change[] = [];
+  for (let left = reader.u32(); left > 0; left -= 1) changes.push(readChange(reader, tableAt));
+  if (!reader.ended) throw unreadable('bytes are left over');
+  return { after, starts: (flags & 1) === 1, changes, end };
+}
+
+function readChange(reader: Reader, tableAt: () => Table): Change {
+  const kind = reader.u8();
+  switch (kind) {
+    case kinds.insert:
+      return { kind: 'insert', table: tableAt(), after: reader.bytes() };
+    case kinds.update: {
+      const table = tableAt();
+      const before = reader.u8() === 1 ? reader.bytes() : undefined;
+      return { kind: 'update', table, before, after: reader.bytes() };
+    }
+    case kinds.delete:
+      return { kind: 'delete', table: tableAt(), before: reader.bytes() };
+    case kinds.truncate: {
+      const options = reader.u8();
+      const tables = Array.from({ length: reader.u32() }, tableAt);
+      return { kind: 'truncate', tables, cascade: (options & 1) === 1, restartIdentity: (options & 2) === 2 };
+    }
+    case kinds.message:
+      return { kind: 'message', prefix: reader.text(), content: reader.bytes() };
+    case kinds.commit:
+      return {
+        kind: 'commit',
+        transaction: reader.u64(),
+        position: readPosition(reader),
+        committedAtUs: reader.i64(),
+      };
+    case kinds.snapshot:
+      return { kind: 'snapshot', tables: Array.from({ length: reader.u32() }, tableAt) };
+    case kinds.schema: {
+      const statements = Array.from({ length: reader.u32() }, () => ({
+        object: reader.bytes().toString(),
+        sql: reader.bytes().toString(),
+      }));
+      return { kind: 'schema', statements };
+    }
+    case kinds.rows:
+      return { kind: 'rows', table: tableAt(), count: reader.u32(), block: reader.bytes() };
+    default:
+      throw unreadable(`unknown kind of change ${kind}`);
+  }
+}
+
+const readPosition = (reader: Reader): Position => ({
+  origin: reader.text(),
+  order: reader.u64(),
+  token: reader.text(),
+});
+
+/** Tables decoded before, by their bytes: a table that did not change stays the same object from batch to batch, so that whoever
+ *  prepares statements for it can keep them. Limited: a schema changes rarely, and starting over costs little. */
+const decodedTables = new Map<string, Table>();
+const decodedTablesMax = 20_000;
+
+function decodedTable(bytes: Buffer): Table {
+  const key = bytes.toString('latin1');
+  const known = decodedTables.get(key);
+  if (known) return known;
+  const reader = new Reader(bytes);
+  const schema = reader.text();
+  const name = reader.text();
+  const identity = identities[reader.u8()];
+  if (!identity) throw unreadable('unknown kind of identity');
+  const columns = Array.from({ length: reader.u16() }, () => ({
+    name: reader.text(),
+    type: reader.text(),
+    key: reader.u8() === 1,
+  }));
+  if (!reader.ended) throw unreadable('bytes are left over behind a table');
+  if (decodedTables.size >= decodedTablesMax) decodedTables.clear();
+  const table = { schema, name, identity, columns };
+  decodedTables.set(key, table);
+  return table;
+}
