@@ -36,6 +36,10 @@ export const errorTable = {
     action: 'retry',
     hint: 'Another process reads this slot. Stop it, or wait until its connection is gone.',
   },
+  SOURCE_SLOT_FOREIGN: {
+    action: 'page',
+    hint: 'Another installation may use this slot. If none does: changeover replicate --restart removes it and copies anew.',
+  },
   SOURCE_POSITION_LOST: {
     action: 'page',
     hint: 'The primary cannot continue where the log ends. Start over with a new copy: changeover replicate --restart.',

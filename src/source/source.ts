@@ -5,9 +5,10 @@ import type { Finding } from '../finding.ts';
 /** A database whose committed changes we read, in commit order. One reader at a time. */
 export interface Source extends AsyncDisposable {
   /** The whole content and schema as of one position, as one run of pieces whose last has `end` = that position; `read(end)`
-   *  continues without a gap. Makes whatever the source needs for that (a slot), and discards what an interrupted call left.
-   *  Throws SOURCE_UNREACHABLE, SOURCE_PRIVILEGE, SOURCE_UNSUITABLE. */
-  snapshot(signal: AbortSignal): AsyncIterable<Batch>;
+   *  continues without a gap. Makes whatever the source needs for that (a slot). `again`: the broker has pieces of an earlier call,
+   *  so what that call left at the source is ours to discard; else throws SOURCE_SLOT_FOREIGN when something stands there.
+   *  No piece `starts`: the caller opens the run. Throws SOURCE_UNREACHABLE, SOURCE_PRIVILEGE, SOURCE_UNSUITABLE. */
+  snapshot(options: { readonly again: boolean }, signal: AbortSignal): AsyncIterable<Batch>;
   /** Batches committed after `after`. Pull-driven: what is ready when pulled comes as one batch. Proves first that the source
    *  still holds everything after `after`: throws SOURCE_SLOT_LOST or SOURCE_POSITION_LOST otherwise (invariant 5). */
   read(after: Position, signal: AbortSignal): AsyncIterable<Batch>;

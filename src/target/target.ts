@@ -17,11 +17,14 @@ export interface Target extends AsyncDisposable {
   /** Throws TARGET_BUSY while another process holds the target. */
   checkpoint(signal: AbortSignal): Promise<Checkpoint | undefined>;
   begin(signal: AbortSignal): Promise<TargetTransaction>;
+  /** Makes all that was committed so far survive a crash of the target. Until then a crash may take it back to an earlier
+   *  checkpoint, rows and all. Only between transactions. */
+  flush(): Promise<void>;
 }
 
-/** `kept`: in the given order, one after the other. `net`: at most one change per key and no order among them, so that they
- *  may be written set by set; throws TARGET_CONFLICT where that trips over a constraint, and the caller rolls back and
- *  writes the same changes `kept`. */
+/** `kept`: in the given order, one after the other. `net`: at most one change per key and no order among them, so that they may be
+ *  written set by set; where that trips over a constraint or a missing row, `write` undoes its own part of the transaction and
+ *  throws TARGET_CONFLICT, and the caller writes the original changes `kept`. */
 export type Order = 'kept' | 'net';
 
 /** Rolls back when disposed uncommitted. Rows and checkpoint become durable together, or neither does. */

@@ -22,6 +22,7 @@ const pinned = {
   statement_timeout: '0',
   lock_timeout: '0',
   idle_in_transaction_session_timeout: '0',
+  wal_sender_timeout: '60s',
 } as const;
 
 const connectMsMax = 10_000;

@@ -24,20 +24,33 @@ const byState: Record<Side, readonly (readonly [RegExp, Code])[]> = {
   ],
 };
 
-/** The SQLSTATE of a server's error, or undefined for anything else.
- *  https://www.postgresql.org/docs/current/errcodes-appendix.html */
-export function sqlState(error: unknown): string | undefined {
-  if (error instanceof ChangeoverError) return sqlState(error.cause);
-  const code = error instanceof Error && 'severity' in error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' ? code : undefined;
+/** What a server's refusal says. The detail field is left out: it can hold row values. */
+export interface Refusal {
+  /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+  readonly state: string;
+  readonly message: string;
+  readonly doing: string;
 }
 
-/** Puts a driver's or server's error into the closed table. Only the server's message is kept: its detail can hold row values. */
+/** Puts a server's refusal into the closed table. */
+export function refusal(side: Side, { state, message, doing }: Refusal, cause?: unknown): ChangeoverError {
+  const code = byState[side].find(([pattern]) => pattern.test(state))?.[1] ?? `${side}_FAILED`;
+  const error = new ChangeoverError(code, `${doing}: ${message} (SQLSTATE ${state})`, { cause });
+  states.set(error, state);
+  return error;
+}
+
+const states = new WeakMap<ChangeoverError, string>();
+
+/** The SQLSTATE that an error was made of, if a server made it. */
+export const sqlState = (error: unknown): string | undefined =>
+  error instanceof ChangeoverError ? states.get(error) : undefined;
+
+/** Puts a driver's error, or a server's as the driver gives it, into the closed table. */
 export function failure(side: Side, error: unknown, doing: string): ChangeoverError {
   if (error instanceof ChangeoverError) return error;
   const message = error instanceof Error ? error.message || error.name : String(error);
-  const state = sqlState(error);
-  if (state === undefined) return new ChangeoverError(`${side}_UNREACHABLE`, `${doing}: ${message}`, { cause: error });
-  const code = byState[side].find(([pattern]) => pattern.test(state))?.[1] ?? `${side}_FAILED`;
-  return new ChangeoverError(code, `${doing}: ${message} (SQLSTATE ${state})`, { cause: error });
+  const state = error instanceof Error && 'severity' in error && 'code' in error ? error.code : undefined;
+  if (typeof state === 'string') return refusal(side, { state, message, doing }, error);
+  return new ChangeoverError(`${side}_UNREACHABLE`, `${doing}: ${message}`, { cause: error });
 }

@@ -1,0 +1,203 @@
+import type { BrokerReader, Entry } from '../broker/broker.ts';
+import { type Change, committedAtUs } from '../change/change.ts';
+import { bytesOf } from '../change/codec.ts';
+import { isWhole } from '../change/join.ts';
+import { isSame, nextOffset, type Offset, offset } from '../change/position.ts';
+import { assert, ChangeoverError, isCode } from '../error.ts';
+import { pumped } from '../flow/pumped.ts';
+import type { Checkpoint, Target, TargetTransaction } from '../target/target.ts';
+import { publish } from '../telemetry.ts';
+import { coalesce } from './coalesce.ts';
+
+/** What is folded into one target transaction: large enough that its commit and its statements cost little per row, small enough
+ *  that the originals, kept for the way back, fit beside the next lot. */
+const lotBytesMax = 16 * 1024 * 1024;
+const aheadBytesMax = lotBytesMax;
+/** Below this, folding gains nothing over a pipeline of statements in their own order. */
+const foldFromChanges = 48;
+/** How often what is applied is made durable in the target and released in the broker. */
+const releaseMs = 5000;
+
+export interface ApplyOptions {
+  readonly broker: BrokerReader;
+  readonly target: Target;
+  /** Names us among the broker's consumers. */
+  readonly consumer: string;
+  /** Called after each commit in the target. */
+  readonly progressed: () => void;
+}
+
+/** Carries the broker's entries into the target, until `signal` aborts or something fails. Keeps no state: the target's checkpoint
+ *  says where to go on, and moves in the same transaction as the rows (invariant 4). */
+export async function apply(options: ApplyOptions, signal: AbortSignal): Promise<void> {
+  const { broker, target } = options;
+  const checkpoint = await target.checkpoint(signal);
+  if (checkpoint && checkpoint.stream !== broker.stream) {
+    throw new ChangeoverError(
+      'BROKER_FOREIGN',
+      `The secondary was fed from log ${checkpoint.stream}, this is ${broker.stream}`,
+    );
+  }
+  const lane = new Lane(options, checkpoint);
+  await using _open = { [Symbol.asyncDispose]: () => lane.abandon() };
+  const from = checkpoint ? nextOffset(checkpoint.offset) : offset(0);
+  const lots = pumped<Entry>(
+    {
+      async produce(give, both) {
+        for await (const entry of broker.read(from, both)) await give(entry, entryBytes(entry));
+      },
+      bytesMax: aheadBytesMax,
+      takeBytesMax: lotBytesMax,
+    },
+    signal,
+  );
+  for await (const lot of lots) await lane.apply(lot, signal);
+}
+
+const entryBytes = ({ batch }: Entry): number => batch.changes.reduce((sum, change) => sum + bytesOf(change), 200);
+
+/** What a lane is in the middle of. `steady`: between transactions. `copying`: in a snapshot, whose pieces become visible one by
+ *  one. `pieces`: in a transaction too big to hold, whose pieces wait in an open target transaction (invariant 3). */
+type Stage =
+  | { readonly kind: 'steady' }
+  | { readonly kind: 'copying' }
+  | { readonly kind: 'pieces'; readonly transaction: TargetTransaction };
+
+class Lane {
+  readonly #options: ApplyOptions;
+  #checkpoint: Checkpoint | undefined;
+  #stage: Stage;
+  #next: Offset;
+  #releasedAtMs = performance.now();
+
+  constructor(options: ApplyOptions, checkpoint: Checkpoint | undefined) {
+    this.#options = options;
+    this.#checkpoint = checkpoint;
+    this.#stage = { kind: checkpoint?.position ? 'steady' : 'copying' };
+    this.#next = checkpoint ? nextOffset(checkpoint.offset) : offset(0);
+  }
+
+  /** Applies entries that follow one another. Whole transactions among them share a target transaction. */
+  async apply(entries: readonly Entry[], signal: AbortSignal): Promise<void> {
+    let run: Entry[] = [];
+    for (const entry of entries) {
+      this.#prove(entry, run.at(-1) ?? this.#checkpoint);
+      if (isWhole(entry.batch) && !opensSnapshot(entry)) {
+        run.push(entry);
+        continue;
+      }
+      await this.#applyWhole(run, signal);
+      run = [];
+      await this.#applyPiece(entry, signal);
+    }
+    await this.#applyWhole(run, signal);
+    await this.#release();
+  }
+
+  /** Rolls back what is open. */
+  async abandon(): Promise<void> {
+    if (this.#stage.kind === 'pieces') await this.#stage.transaction[Symbol.asyncDispose]();
+    this.#stage = { kind: 'steady' };
+  }
+
+  /** Invariant 5: entries follow one another by offset, and positions chain. */
+  #prove(
+    { offset: at, epoch, batch }: Entry,
+    before: { readonly epoch: number } | Entry | Checkpoint | undefined,
+  ): void {
+    if (at !== this.#next) throw new ChangeoverError('BROKER_GAP', `Entry ${at} came where ${this.#next} was due`);
+    this.#next = nextOffset(at);
+    if (before && epoch < before.epoch) {
+      throw new ChangeoverError('EPOCH_FENCED', `Entry ${at} is of epoch ${epoch}, after one of ${before.epoch}`);
+    }
+    const end = before && 'batch' in before ? before.batch.end : this.#checkpoint?.position;
+    if (this.#stage.kind !== 'copying' && !opensSnapshot({ batch }) && !isSame(batch.after, end)) {
+      const found = batch.after?.token ?? 'the beginning';
+      throw new ChangeoverError(
+        'APPLY_CHAIN_BROKEN',
+        `Entry ${at} follows ${found}, but ${end?.token ?? 'nothing'} came before it`,
+      );
+    }
+  }
+
+  async #applyWhole(entries: readonly Entry[], signal: AbortSignal): Promise<void> {
+    const last = entries.at(-1);
+    if (!last) return;
+    // A run of pieces that is still open was given up by its writer: a whole transaction follows the same position.
+    await this.abandon();
+    const changes = entries.flatMap(({ batch }) => batch.changes);
+    const checkpoint = this.#checkpointAt(last);
+    await using transaction = await this.#options.target.begin(signal);
+    await writeFolded(transaction, changes, last.offset);
+    await transaction.commit(checkpoint);
+    this.#committed(checkpoint, changes, last);
+  }
+
+  async #applyPiece(entry: Entry, signal: AbortSignal): Promise<void> {
+    const { batch } = entry;
+    if (opensSnapshot(entry)) {
+      await this.abandon();
+      this.#stage = { kind: 'copying' };
+    }
+    if (this.#stage.kind === 'copying') {
+      const checkpoint = this.#checkpointAt(entry);
+      await using transaction = await this.#options.target.begin(signal);
+      await transaction.write(batch.changes, 'kept');
+      await transaction.commit(checkpoint);
+      this.#committed(checkpoint, batch.changes, entry);
+      if (batch.end) this.#stage = { kind: 'steady' };
+      return;
+    }
+    if (batch.starts) {
+      await this.abandon();
+      this.#stage = { kind: 'pieces', transaction: await this.#options.target.begin(signal) };
+    }
+    assert(this.#stage.kind === 'pieces', `Entry ${entry.offset} continues a transaction that never began`);
+    const { transaction } = this.#stage;
+    await writeFolded(transaction, batch.changes, entry.offset);
+    if (!batch.end) return;
+    const checkpoint = this.#checkpointAt(entry);
+    await transaction.commit(checkpoint);
+    await this.abandon();
+    this.#committed(checkpoint, batch.changes, entry);
+  }
+
+  #checkpointAt({ offset: at, epoch, batch }: Entry): Checkpoint {
+    return { stream: this.#options.broker.stream, epoch, offset: at, position: batch.end };
+  }
+
+  #committed(checkpoint: Checkpoint, changes: readonly Change[], { batch }: Entry): void {
+    this.#checkpoint = checkpoint;
+    publish('changeover:applied', {
+      offset: checkpoint.offset,
+      position: checkpoint.position,
+      changes: changes.length,
+      committedAtUs: committedAtUs(batch),
+    });
+    this.#options.progressed();
+  }
+
+  /** The target commits without waiting for its disk, so after its crash a checkpoint can stand earlier than it did: the broker may
+   *  trim only what a flush has made durable. */
+  async #release(): Promise<void> {
+    const nowMs = performance.now();
+    if (!this.#checkpoint || this.#stage.kind === 'pieces' || nowMs - this.#releasedAtMs < releaseMs) return;
+    this.#releasedAtMs = nowMs;
+    await this.#options.target.flush();
+    await this.#options.broker.release(this.#options.consumer, nextOffset(this.#checkpoint.offset));
+  }
+}
+
+async function writeFolded(transaction: TargetTransaction, changes: readonly Change[], at: Offset): Promise<void> {
+  if (changes.length < foldFromChanges) return transaction.write(changes, 'kept');
+  for (const step of coalesce(changes)) {
+    await transaction.write(step.changes, step.order).catch(async (error: unknown) => {
+      if (step.order === 'kept' || !isCode(error, 'TARGET_CONFLICT')) throw error;
+      // Folding can trip where the original order does not: a unique value that moves from one row to another.
+      publish('changeover:unfolded', { offset: at, changes: step.originals.length });
+      await transaction.write(step.originals, 'kept');
+    });
+  }
+}
+
+const opensSnapshot = ({ batch }: Pick<Entry, 'batch'>): boolean => batch.changes[0]?.kind === 'snapshot';

@@ -1,0 +1,117 @@
+import type { Socket } from 'node:net';
+import { ChangeoverError } from '../../error.ts';
+import { type Connection, socketOf } from './connect.ts';
+import { failure, refusal, type Side } from './failure.ts';
+import { bodyBytesMax, ERROR_RESPONSE, errorFields, type Frame, isAside } from './message.ts';
+
+/** The socket of a logged-in connection, spoken to in frames: for COPY, replication and pipelines, where a driver's object per row
+ *  and copy per value would cost more than the database. Pull-driven: what is not taken stays in the kernel's buffers, and the
+ *  server waits. Cutting the connection (its signal, or dispose) ends every wait. */
+export class Wire {
+  readonly side: Side;
+  readonly #socket: Socket;
+  readonly #chunks: AsyncIterator<Buffer>;
+  #rest: Buffer = Buffer.alloc(0);
+  #parts: Buffer[] = [];
+  #missing = 0;
+
+  /** Takes the connection over for good: its `rows()` must not be called any more. Only while no query runs on it. */
+  constructor(connection: Connection) {
+    this.side = connection.side;
+    this.#socket = socketOf(connection.client);
+    this.#socket.removeAllListeners('data');
+    this.#socket.pause();
+    this.#socket.setNoDelay(true);
+    this.#chunks = this.#socket[Symbol.asyncIterator]();
+  }
+
+  /** Sends bytes; resolves at once while the kernel takes them, else when it has. */
+  async send(bytes: Buffer): Promise<void> {
+    if (this.#socket.write(bytes)) return;
+    await this.#drained();
+  }
+
+  /** Sends without waiting, for a few bytes that nobody may be blocked by, such as a status update. */
+  post(bytes: Buffer): void {
+    if (!this.#socket.destroyed) this.#socket.write(bytes);
+  }
+
+  /** Every frame that has come, at least one; asides left out. Throws _UNREACHABLE when the connection is gone. */
+  async take(): Promise<readonly Frame[]> {
+    for (;;) {
+      const next = await this.#chunks.next().catch((error: unknown) => {
+        throw failure(this.side, error, 'Reading from the server');
+      });
+      if (next.done) throw new ChangeoverError(`${this.side}_UNREACHABLE`, 'The server closed the connection');
+      const frames = this.#split(next.value);
+      if (frames.length > 0) return frames;
+    }
+  }
+
+  /** Makes the error of an ErrorResponse. */
+  error(body: Buffer, doing: string): ChangeoverError {
+    const fields = errorFields(body);
+    return refusal(this.side, { state: fields.get('C') ?? '', message: fields.get('M') ?? '', doing });
+  }
+
+  /** The frames of `frames`, with an ErrorResponse thrown. */
+  *checked(frames: readonly Frame[], doing: string): Generator<Frame> {
+    for (const frame of frames) {
+      if (frame.type === ERROR_RESPONSE) throw this.error(frame.body, doing);
+      yield frame;
+    }
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  async #drained(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#socket.once('drain', resolve).once('close', resolve);
+    await promise;
+    this.#socket.off('drain', resolve).off('close', resolve);
+    if (this.#socket.destroyed) throw new ChangeoverError(`${this.side}_UNREACHABLE`, 'The connection was cut');
+  }
+
+  /** A frame larger than a chunk is collected in parts and joined once, so that a value of 1 GB is not copied per chunk. */
+  #split(chunk: Buffer): readonly Frame[] {
+    if (this.#missing > chunk.length) {
+      this.#parts.push(chunk);
+      this.#missing -= chunk.length;
+      return [];
+    }
+    let bytes = chunk;
+    if (this.#missing > 0) {
+      bytes = Buffer.concat([...this.#parts, chunk]);
+      this.#parts = [];
+      this.#missing = 0;
+    } else if (this.#rest.length > 0) {
+      bytes = Buffer.concat([this.#rest, chunk]);
+    }
+    const frames: Frame[] = [];
+    let at = 0;
+    while (bytes.length - at >= 5) {
+      const length = bytes.readUInt32BE(at + 1);
+      if (length < 4 || length > bodyBytesMax) {
+        throw new ChangeoverError(`${this.side}_UNREACHABLE`, `The server sent a frame of ${length} bytes`);
+      }
+      const end = at + 1 + length;
+      if (end > bytes.length) {
+        this.#missing = end - bytes.length;
+        break;
+      }
+      const type = bytes[at] ?? 0;
+      if (!isAside(type)) frames.push({ type, body: bytes.subarray(at + 5, end) });
+      at = end;
+    }
+    const rest = bytes.subarray(at);
+    if (this.#missing > 0) {
+      this.#parts = [rest];
+      this.#rest = Buffer.alloc(0);
+    } else {
+      this.#rest = rest;
+    }
+    return frames;
+  }
+}

@@ -1,0 +1,129 @@
+import type { Batch, Change } from '../../change/change.ts';
+import { bytesOf } from '../../change/codec.ts';
+import type { Position } from '../../change/position.ts';
+import type { Table } from '../../change/table.ts';
+import { positionOf } from '../../engine/postgres/lsn.ts';
+import { assert, unreachable } from '../../error.ts';
+import type { Decoded } from './pgoutput.ts';
+
+export interface AssembleOptions {
+  /** Names the history that the positions belong to. */
+  readonly system: string;
+  /** Where the first batch follows on. */
+  readonly after: Position;
+  /** A transaction that grows beyond this is handed on in pieces. */
+  readonly pieceBytesMax: number;
+  /** Whole transactions are handed on once together they reach this, or when `take` asks. */
+  readonly batchBytesMax: number;
+  /** Changes of other tables are left out; their transactions stay, without them. */
+  readonly wanted: (table: Table) => boolean;
+}
+
+/** A batch and the bytes that it holds, near enough for limits. */
+export interface Sized {
+  readonly batch: Batch;
+  readonly bytes: number;
+}
+
+/** Puts decoded messages together into batches: whole transactions, or pieces of one that is too big to hold. Pure: told what
+ *  came, asked what is ready. */
+export class Assembly {
+  readonly #options: AssembleOptions;
+  readonly #wantedTables = new Map<Table, boolean>();
+  #sealed: Sized[] = [];
+  #after: Position;
+  #changes: Change[] = [];
+  #bytes = 0;
+  /** How much of the open changes belongs to whole transactions. */
+  #wholeCount = 0;
+  #wholeBytes = 0;
+  #wholeEnd: Position | undefined;
+  #transaction: bigint | undefined;
+  #inPieces = false;
+
+  constructor(options: AssembleOptions) {
+    this.#options = options;
+    this.#after = options.after;
+  }
+
+  add(message: Exclude<Decoded, { kind: 'relation' }>): void {
+    switch (message.kind) {
+      case 'insert':
+      case 'update':
+      case 'delete':
+        assert(this.#transaction !== undefined, 'A change outside a transaction');
+        if (this.#isWanted(message.table)) this.#put(message);
+        return;
+      case 'truncate': {
+        const tables = message.tables.filter((table) => this.#isWanted(table));
+        if (tables.length > 0) this.#put({ ...message, tables });
+        return;
+      }
+      case 'begin':
+        assert(this.#transaction === undefined, 'A transaction began within another');
+        this.#transaction = message.transaction;
+        return;
+      case 'logical message':
+        // One outside any transaction has no place in commit order: its sender chose that it may be seen early, or twice.
+        if (this.#transaction !== undefined)
+          this.#put({ kind: 'message', prefix: message.prefix, content: message.content });
+        return;
+      case 'committed': {
+        assert(this.#transaction !== undefined, 'A commit without a transaction');
+        const position = positionOf(this.#options.system, message.end);
+        this.#put({ kind: 'commit', transaction: this.#transaction, position, committedAtUs: message.committedAtUs });
+        this.#transaction = undefined;
+        this.#wholeCount = this.#changes.length;
+        this.#wholeBytes = this.#bytes;
+        this.#wholeEnd = position;
+        if (this.#inPieces || this.#bytes >= this.#options.batchBytesMax) this.#sealWhole();
+        return;
+      }
+      case 'nothing':
+        return;
+      default:
+        unreachable(message);
+    }
+  }
+
+  /** All that is ready: whole transactions so far, and pieces. */
+  take(): readonly Sized[] {
+    if (this.#wholeCount > 0) this.#sealWhole();
+    const taken = this.#sealed;
+    this.#sealed = [];
+    return taken;
+  }
+
+  #put(change: Change): void {
+    this.#changes.push(change);
+    this.#bytes += bytesOf(change);
+    if (this.#bytes - this.#wholeBytes < this.#options.pieceBytesMax || change.kind === 'commit') return;
+    if (this.#wholeCount > 0) this.#sealWhole();
+    this.#seal(this.#changes.length, this.#bytes, undefined);
+    this.#inPieces = true;
+  }
+
+  #sealWhole(): void {
+    this.#seal(this.#wholeCount, this.#wholeBytes, this.#wholeEnd);
+    this.#inPieces = false;
+  }
+
+  #seal(count: number, bytes: number, end: Position | undefined): void {
+    const changes = count === this.#changes.length ? this.#changes : this.#changes.slice(0, count);
+    this.#changes = count === this.#changes.length ? [] : this.#changes.slice(count);
+    this.#bytes -= bytes;
+    this.#wholeCount = 0;
+    this.#wholeBytes = 0;
+    this.#wholeEnd = undefined;
+    this.#sealed.push({ batch: { after: this.#after, starts: !this.#inPieces, changes, end }, bytes });
+    if (end) this.#after = end;
+  }
+
+  #isWanted(table: Table): boolean {
+    const known = this.#wantedTables.get(table);
+    if (known !== undefined) return known;
+    const wanted = this.#options.wanted(table);
+    this.#wantedTables.set(table, wanted);
+    return wanted;
+  }
+}

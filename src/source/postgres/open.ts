@@ -1,0 +1,176 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Batch } from '../../change/change.ts';
+import { join } from '../../change/join.ts';
+import type { Position } from '../../change/position.ts';
+import { type Connection, connect } from '../../engine/postgres/connect.ts';
+import { quoteIdentifier } from '../../engine/postgres/identifier.ts';
+import { formatLsn, lsn, parseLsn, positionOf } from '../../engine/postgres/lsn.ts';
+import { ChangeoverError } from '../../error.ts';
+import { pumped } from '../../flow/pumped.ts';
+import type { Source } from '../source.ts';
+import { Assembly, type Sized } from './assemble.ts';
+import { namesOf } from './names.ts';
+import { decodeMessage } from './pgoutput.ts';
+import { ensurePublication } from './publication.ts';
+import { Relations } from './relations.ts';
+import { identifySystem, proveReachable, slotState } from './slot.ts';
+import { enterSnapshot, snapshotPieces } from './snapshot.ts';
+import { replicatedTables } from './tables.ts';
+import { WalStream } from './wal.ts';
+
+/** Large enough that a sync of the log per batch does not limit, small enough that reader, log and writer together hold a few
+ *  dozen MB. */
+const batchBytesMax = 4 * 1024 * 1024;
+const aheadBytesMax = 2 * batchBytesMax;
+
+export interface PostgresSourceOptions {
+  readonly url: string;
+  /** The lane's name: names the slot and the publication. */
+  readonly name: string;
+  readonly wanted: (table: { schema: string; name: string }) => boolean;
+  /** How often a small transaction of ours keeps an idle slot moving (invariant 6) and the lag known. */
+  readonly heartbeatMs: number;
+}
+
+/** A PostgreSQL primary, 14 or later, read through one logical slot. Opens nothing before it is used. */
+export function postgresSource(options: PostgresSourceOptions): Source {
+  const { slot, publication } = namesOf(options.name);
+  let stream: WalStream | undefined;
+
+  const open = (signal: AbortSignal, replication = false): Promise<Connection> =>
+    connect({ url: options.url, side: 'SOURCE', application: `changeover ${options.name}`, replication }, signal);
+
+  return {
+    async *snapshot({ again }, signal): AsyncGenerator<Batch> {
+      await using control = await open(signal);
+      await using walsender = await open(signal, true);
+      const { system } = await identifySystem(walsender);
+      const leftover = await slotState(control, slot);
+      if (leftover) await dropLeftover(control, slot, { ours: again, pid: leftover.activePid });
+      await ensurePublication(control, publication, await replicatedTables(control, options.wanted));
+      // The old spelling of the option: servers before 15 know no other, later ones still do.
+      const created = await walsender.rows(
+        `CREATE_REPLICATION_SLOT ${quoteIdentifier(slot)} LOGICAL pgoutput EXPORT_SNAPSHOT`,
+      );
+      const [, consistentPoint, snapshot] = created[0] ?? [];
+      if (!consistentPoint || !snapshot)
+        throw new ChangeoverError('SOURCE_PROTOCOL', 'The primary exported no snapshot');
+      await using reading = await open(signal);
+      // The export lives only while the walsender connection does nothing else.
+      await enterSnapshot(reading, snapshot);
+      const at = positionOf(system, parseLsn(consistentPoint));
+      yield* snapshotPieces({ reading, at, wanted: options.wanted }, signal);
+    },
+
+    async *read(after, signal): AsyncGenerator<Batch> {
+      const rounds = pumped<Sized>(
+        { produce: (give, both) => produce(after, give, both), bytesMax: aheadBytesMax, takeBytesMax: batchBytesMax },
+        signal,
+      );
+      for await (const round of rounds) yield* join(round.map((sized) => sized.batch));
+    },
+
+    async acknowledge(position) {
+      stream?.confirm(lsn(position.order));
+    },
+
+    async [Symbol.asyncDispose]() {
+      stream?.[Symbol.dispose]();
+      stream = undefined;
+    },
+  };
+
+  /** Reads the slot until something fails. */
+  async function produce(
+    after: Position,
+    give: (item: Sized, bytes: number) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    await using control = await open(signal);
+    await using walsender = await open(signal, true);
+    const state = await slotState(control, slot);
+    proveReachable(after, { ...(await identifySystem(walsender)), slot: state, name: slot });
+    if (state?.activePid !== undefined) await freeSlot(control, state.activePid);
+    using wal = new WalStream(walsender, lsn(after.order));
+    stream = wal;
+    const at = formatLsn(after.order);
+    await wal.start(
+      `START_REPLICATION SLOT ${quoteIdentifier(slot)} LOGICAL ${at} ` +
+        `(proto_version '1', publication_names '${quoteIdentifier(publication)}', messages 'true')`,
+    );
+    await using beating = heartbeat(signal);
+    const relations = new Relations(control);
+    const assembly = new Assembly({
+      system: after.origin,
+      after,
+      batchBytesMax,
+      pieceBytesMax: batchBytesMax,
+      wanted: options.wanted,
+    });
+    try {
+      for (;;) {
+        for (const { body, at: start } of await wal.take()) {
+          const message = decodeMessage(body, start, relations.of);
+          if (message.kind === 'relation') await relations.announce(message);
+          else assembly.add(message);
+        }
+        for (const sized of assembly.take()) await give(sized, sized.bytes);
+      }
+    } catch (error) {
+      beating.check();
+      throw error;
+    }
+  }
+
+  /** Beats until disposed. A beat that fails is reported by `check`: the connection that carries it is as good as the other one. */
+  function heartbeat(signal: AbortSignal): AsyncDisposable & { check(): void } {
+    const stop = new AbortController();
+    const both = AbortSignal.any([signal, stop.signal]);
+    let failed: { readonly error: unknown } | undefined;
+    const beating = (async () => {
+      await using connection = await open(both);
+      // Not worth a sync of the primary's disk: the next commit or the WAL writer carries it out.
+      await connection.rows('SET synchronous_commit = off');
+      while (!both.aborted) {
+        await connection.rows(`SELECT pg_catalog.pg_logical_emit_message(true, 'changeover', 'heartbeat')`);
+        await sleep(options.heartbeatMs, undefined, { signal: both });
+      }
+    })().catch((error: unknown) => {
+      if (both.aborted) return;
+      failed = { error };
+      stream?.[Symbol.dispose]();
+    });
+    return {
+      check() {
+        if (failed) throw failed.error;
+      },
+      async [Symbol.asyncDispose]() {
+        stop.abort();
+        await beating;
+      },
+    };
+  }
+}
+
+/** Removes what an interrupted snapshot of ours left. A slot that our log knows nothing of belongs to somebody else. */
+async function dropLeftover(
+  control: Connection,
+  slot: string,
+  { ours, pid }: { readonly ours: boolean; readonly pid: number | undefined },
+): Promise<void> {
+  if (!ours) {
+    throw new ChangeoverError('SOURCE_SLOT_FOREIGN', `The primary already has a slot ${slot}, and this log is new`);
+  }
+  if (pid !== undefined) await freeSlot(control, pid);
+  await control.rows('SELECT pg_catalog.pg_drop_replication_slot($1)', [slot]);
+}
+
+const freeMsMax = 5000;
+
+/** Ends a connection of ours that the server still takes for alive: the log has one writer, so whoever reads the slot besides us
+ *  is a former self behind a dead network. Throws SOURCE_SLOT_BUSY when it does not go. */
+async function freeSlot(control: Connection, pid: number): Promise<void> {
+  const [row] = await control.rows('SELECT pg_catalog.pg_terminate_backend($1, $2)', [pid, freeMsMax]);
+  if (row?.[0] !== 't')
+    throw new ChangeoverError('SOURCE_SLOT_BUSY', `The slot is still read by process ${pid} of the primary`);
+}

@@ -1,0 +1,158 @@
+import type { RowChange, Truncate } from '../../change/change.ts';
+import { rowEnd } from '../../change/row.ts';
+import type { Identity, Table } from '../../change/table.ts';
+import { type Lsn, lsn } from '../../engine/postgres/lsn.ts';
+import { ChangeoverError } from '../../error.ts';
+
+/* The messages of pgoutput, protocol version 1: bytes in, words of the domain out. Pure.
+   https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html */
+
+export interface Begin {
+  readonly kind: 'begin';
+  readonly transaction: bigint;
+}
+
+export interface CommitRecord {
+  readonly kind: 'committed';
+  /** End of the commit record: the position to acknowledge and to resume from. */
+  readonly end: Lsn;
+  readonly committedAtUs: bigint;
+}
+
+/** A table's shape. Valid for the changes that follow on this connection, until the next one of the same `oid`. */
+export interface Relation {
+  readonly kind: 'relation';
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  readonly identity: Identity;
+  readonly columns: readonly { readonly name: string; readonly key: boolean; readonly typeOid: number }[];
+}
+
+export interface LogicalMessage {
+  readonly kind: 'logical message';
+  /** False: emitted outside the transactional order; it belongs to no transaction. */
+  readonly transactional: boolean;
+  readonly prefix: string;
+  readonly content: Buffer;
+}
+
+/** What tells us nothing that we keep: the name of a type, the origin of a transaction. */
+export interface Nothing {
+  readonly kind: 'nothing';
+}
+
+export type Decoded = Begin | CommitRecord | Relation | LogicalMessage | Nothing | RowChange | Truncate;
+
+/** Gives the table that a relation's OID stands for on this connection. */
+export type TableOf = (oid: number) => Table | undefined;
+
+/** Microseconds from 1970 to 2000, where PostgreSQL's clock starts. */
+export const epochShiftUs = 946_684_800_000_000n;
+
+const nothing: Nothing = { kind: 'nothing' };
+
+/** Decodes one message, from `at` to the end of `bytes`. The rows are slices of `bytes`. Throws SOURCE_PROTOCOL for anything
+ *  unknown: nothing is skipped that we do not understand (invariant 5). */
+export function decodeMessage(bytes: Buffer, at: number, tableOf: TableOf): Decoded {
+  const type = String.fromCharCode(bytes[at] ?? 0);
+  switch (type) {
+    case 'I': {
+      const table = known(tableOf, bytes.readUInt32BE(at + 1));
+      expectLetter(bytes, at + 5, 'N');
+      return { kind: 'insert', table, after: wholeRow(bytes, at + 6, table) };
+    }
+    case 'U':
+      return update(bytes, at, tableOf);
+    case 'D': {
+      const table = known(tableOf, bytes.readUInt32BE(at + 1));
+      expectLetter(bytes, at + 5, 'KO');
+      return { kind: 'delete', table, before: wholeRow(bytes, at + 6, table) };
+    }
+    case 'B':
+      return { kind: 'begin', transaction: BigInt(bytes.readUInt32BE(at + 17)) };
+    case 'C':
+      return {
+        kind: 'committed',
+        end: lsn(bytes.readBigUInt64BE(at + 10)),
+        committedAtUs: bytes.readBigInt64BE(at + 18) + epochShiftUs,
+      };
+    case 'R':
+      return relation(bytes, at);
+    case 'T': {
+      const options = bytes.readUInt8(at + 5);
+      const count = bytes.readUInt32BE(at + 1);
+      const tables = Array.from({ length: count }, (_, index) =>
+        known(tableOf, bytes.readUInt32BE(at + 6 + 4 * index)),
+      );
+      return { kind: 'truncate', tables, cascade: (options & 1) !== 0, restartIdentity: (options & 2) !== 0 };
+    }
+    case 'M': {
+      const [prefix, behind] = text(bytes, at + 10);
+      const content = bytes.subarray(behind + 4, behind + 4 + bytes.readUInt32BE(behind));
+      return { kind: 'logical message', transactional: (bytes.readUInt8(at + 1) & 1) !== 0, prefix, content };
+    }
+    case 'Y':
+    case 'O':
+      return nothing;
+    default:
+      throw protocol(`a message of type ${JSON.stringify(type)}`);
+  }
+}
+
+function update(bytes: Buffer, at: number, tableOf: TableOf): Decoded {
+  const table = known(tableOf, bytes.readUInt32BE(at + 1));
+  if (bytes[at + 5] === 0x4e)
+    return { kind: 'update', table, before: undefined, after: wholeRow(bytes, at + 6, table) };
+  expectLetter(bytes, at + 5, 'KO');
+  const end = rowEnd(bytes, at + 6);
+  expectLetter(bytes, end, 'N');
+  const before = bytes.subarray(at + 6, end);
+  return { kind: 'update', table, before, after: wholeRow(bytes, end + 1, table) };
+}
+
+function wholeRow(bytes: Buffer, at: number, table: Table): Buffer {
+  const count = bytes.readUInt16BE(at);
+  if (count !== table.columns.length) {
+    throw protocol(`a row of ${count} cells for a table of ${table.columns.length} columns`);
+  }
+  return bytes.subarray(at);
+}
+
+function relation(bytes: Buffer, at: number): Relation {
+  const oid = bytes.readUInt32BE(at + 1);
+  const [schema, nameAt] = text(bytes, at + 5);
+  const [name, identityAt] = text(bytes, nameAt);
+  const replica = String.fromCharCode(bytes[identityAt] ?? 0);
+  let next = identityAt + 3;
+  const columns = Array.from({ length: bytes.readUInt16BE(identityAt + 1) }, () => {
+    const flags = bytes.readUInt8(next);
+    const [columnName, behind] = text(bytes, next + 1);
+    next = behind + 8;
+    return { name: columnName, key: (flags & 1) !== 0, typeOid: bytes.readUInt32BE(behind) };
+  });
+  const hasKey = columns.some((column) => column.key);
+  const identity = replica === 'f' ? 'full' : hasKey ? 'key' : 'none';
+  // An empty namespace stands for pg_catalog.
+  return { kind: 'relation', oid, schema: schema || 'pg_catalog', name, identity, columns };
+}
+
+/** A text ended by a zero byte, and the place behind it. */
+function text(bytes: Buffer, at: number): readonly [string, number] {
+  const end = bytes.indexOf(0, at);
+  if (end < 0) throw protocol('a text without an end');
+  return [bytes.toString('utf8', at, end), end + 1];
+}
+
+function known(tableOf: TableOf, oid: number): Table {
+  const table = tableOf(oid);
+  if (!table) throw protocol(`a change of relation ${oid}, which was never announced`);
+  return table;
+}
+
+function expectLetter(bytes: Buffer, at: number, letters: string): void {
+  const found = String.fromCharCode(bytes[at] ?? 0);
+  if (!letters.includes(found)) throw protocol(`${JSON.stringify(found)} where one of ${letters} belongs`);
+}
+
+const protocol = (what: string): ChangeoverError => new ChangeoverError('SOURCE_PROTOCOL', `The primary sent ${what}`);

@@ -1,0 +1,89 @@
+import type { Batch, Change, Rows } from '../../change/change.ts';
+import type { Position } from '../../change/position.ts';
+import type { Table } from '../../change/table.ts';
+import type { Connection } from '../../engine/postgres/connect.ts';
+import { quoteIdentifier, quoteLiteral, quoteTable } from '../../engine/postgres/identifier.ts';
+import { COPY_DATA, query, READY_FOR_QUERY } from '../../engine/postgres/message.ts';
+import { Wire } from '../../engine/postgres/wire.ts';
+import { pumped } from '../../flow/pumped.ts';
+import { readSchema } from './schema/read.ts';
+import { replicatedTables } from './tables.ts';
+
+/** Big enough that a sync of the log per block costs little, small enough that a handful fit into the memory budget. */
+const blockBytes = 4 * 1024 * 1024;
+const aheadBytesMax = 2 * blockBytes;
+
+export interface SnapshotOptions {
+  /** A connection whose transaction sees the snapshot; taken over for good. */
+  readonly reading: Connection;
+  /** The position that the snapshot shows. */
+  readonly at: Position;
+  readonly wanted: (table: { schema: string; name: string }) => boolean;
+}
+
+/** Lets a connection see an exported snapshot: the state at exactly the slot's first position.
+ *  https://www.postgresql.org/docs/current/sql-set-transaction.html */
+export async function enterSnapshot(connection: Connection, snapshot: string): Promise<void> {
+  await connection.rows('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+  await connection.rows(`SET TRANSACTION SNAPSHOT ${quoteLiteral(snapshot)}`);
+}
+
+/** The schema and all rows that the snapshot shows, as pieces whose last has the snapshot's position for its end. */
+export async function* snapshotPieces(options: SnapshotOptions, signal: AbortSignal): AsyncGenerator<Batch> {
+  const { reading, at, wanted } = options;
+  const tables = await replicatedTables(reading, wanted);
+  const script = await readSchema(reading, wanted);
+  const piece = (changes: readonly Change[], end?: Position): Batch => ({
+    after: undefined,
+    starts: false,
+    changes,
+    end,
+  });
+  yield piece([
+    { kind: 'snapshot', tables },
+    { kind: 'schema', statements: script.beforeRows },
+  ]);
+  const wire = new Wire(reading);
+  const blocks = pumped<Rows>(
+    {
+      produce: async (give) => {
+        for (const table of tables) {
+          if (table.columns.length > 0) await copyOut(wire, table, (rows) => give(rows, rows.block.length));
+        }
+      },
+      bytesMax: aheadBytesMax,
+      takeBytesMax: blockBytes,
+    },
+    signal,
+  );
+  for await (const rows of blocks) yield piece(rows);
+  yield piece([{ kind: 'schema', statements: script.afterRows }], at);
+}
+
+/** Hands over a table's rows in blocks of whole rows: COPY sends each row as one frame.
+ *  https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY */
+async function copyOut(wire: Wire, table: Table, give: (rows: Rows) => Promise<void>): Promise<void> {
+  const columns = table.columns.map((column) => quoteIdentifier(column.name)).join(', ');
+  await wire.send(query(`COPY ${quoteTable(table)} (${columns}) TO STDOUT`));
+  let parts: Buffer[] = [];
+  let bytes = 0;
+  const flush = async (): Promise<void> => {
+    if (parts.length === 0) return;
+    const rows: Rows = { kind: 'rows', table, count: parts.length, block: Buffer.concat(parts, bytes) };
+    parts = [];
+    bytes = 0;
+    await give(rows);
+  };
+  for (;;) {
+    for (const { type, body } of wire.checked(await wire.take(), `Copying ${quoteTable(table)}`)) {
+      if (type === COPY_DATA) {
+        parts.push(body);
+        bytes += body.length;
+      } else if (type === READY_FOR_QUERY) {
+        await flush();
+        return;
+      }
+    }
+    if (bytes >= blockBytes) await flush();
+  }
+}

@@ -1,0 +1,61 @@
+import type { Connection } from '../../engine/postgres/connect.ts';
+import type { Lsn } from '../../engine/postgres/lsn.ts';
+import { COPY_BOTH_RESPONSE, COPY_DATA, query, standbyStatus } from '../../engine/postgres/message.ts';
+import { Wire } from '../../engine/postgres/wire.ts';
+import { ChangeoverError } from '../../error.ts';
+import { epochShiftUs } from './pgoutput.ts';
+
+/** Well below the server's wal_sender_timeout, which we pin at 60 s: a status also tells that we live. */
+const statusMs = 10_000;
+/** In a CopyData frame of type `w`, the message follows its letter, two LSNs and a time. */
+const messageAt = 25;
+
+/** The stream of one slot over one replication connection, which it takes over for good.
+ *  https://www.postgresql.org/docs/current/protocol-replication.html (START_REPLICATION) */
+export class WalStream implements Disposable {
+  readonly #wire: Wire;
+  #flushed: Lsn;
+  readonly #timer: NodeJS.Timeout;
+
+  /** `flushed`: all before it is durable in the broker. */
+  constructor(connection: Connection, flushed: Lsn) {
+    this.#wire = new Wire(connection);
+    this.#flushed = flushed;
+    this.#timer = setInterval(() => this.#sendStatus(), statusMs);
+  }
+
+  /** Refusals of the command (slot busy, slot gone) are thrown by the first `take`. */
+  async start(command: string): Promise<void> {
+    await this.#wire.send(query(command));
+  }
+
+  /** The messages that have come, at least none: a keepalive alone gives an empty list. Each is a buffer and the place in it where
+   *  the message begins. Throws SOURCE_UNREACHABLE when the server ends the stream. */
+  async take(): Promise<readonly { readonly body: Buffer; readonly at: number }[]> {
+    const messages: { body: Buffer; at: number }[] = [];
+    for (const { type, body } of this.#wire.checked(await this.#wire.take(), 'Streaming')) {
+      if (type === COPY_BOTH_RESPONSE) continue;
+      if (type !== COPY_DATA) throw new ChangeoverError('SOURCE_UNREACHABLE', 'The primary ended the stream');
+      if (body[0] === 0x77) messages.push({ body, at: messageAt });
+      else if (body[0] === 0x6b && body[17] === 1) this.#sendStatus();
+    }
+    return messages;
+  }
+
+  /** Tells the server that it may forget what lies before `flushed`. Never moves back. */
+  confirm(flushed: Lsn): void {
+    if (flushed <= this.#flushed) return;
+    this.#flushed = flushed;
+    this.#sendStatus();
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+    this.#wire.close();
+  }
+
+  #sendStatus(): void {
+    // The server only shows this time; a wrong clock harms nothing (invariant 16).
+    this.#wire.post(standbyStatus(this.#flushed, BigInt(Date.now()) * 1000n - epochShiftUs));
+  }
+}

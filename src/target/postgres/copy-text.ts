@@ -1,0 +1,101 @@
+import { cellEnd, NULL, type Row, TEXT } from '../../change/row.ts';
+import { assert } from '../../error.ts';
+
+/* Rows as the text format of COPY. Pure. https://www.postgresql.org/docs/current/sql-copy.html (Text Format) */
+
+const TAB = 0x09;
+const NEWLINE = 0x0a;
+const BACKSLASH = 0x5c;
+/** What a byte is written as behind a backslash; 0: as it is. A carriage return would pass for a line's end. */
+const escapes = new Uint8Array(256);
+escapes[BACKSLASH] = BACKSLASH;
+escapes[TAB] = 0x74;
+escapes[NEWLINE] = 0x6e;
+escapes[0x0d] = 0x72;
+
+const chunkBytes = 256 * 1024;
+
+/** One line to be: a prefix that is written as it stands (cells of ours, each ended by a tab), and the cells of a row. */
+export interface Line {
+  readonly prefix: string;
+  readonly row: Row;
+}
+
+/** Yields the lines in chunks of about 256 KiB, whole lines each. `columns`: which cells of a row to write, ascending. An unchanged
+ *  cell is written as null: the caller must not use it. */
+export function* copyText(lines: Iterable<Line>, columns: readonly number[]): Generator<Buffer> {
+  let chunk = Buffer.allocUnsafe(chunkBytes);
+  let at = 0;
+  for (const { prefix, row } of lines) {
+    // Every byte may need a backslash before it; every cell a tab behind it, and a null two bytes for its one.
+    const most = prefix.length + 2 * row.length + 2;
+    if (at + most > chunk.length) {
+      if (at > 0) yield chunk.subarray(0, at);
+      chunk = Buffer.allocUnsafe(Math.max(chunkBytes, most));
+      at = 0;
+    }
+    at += chunk.write(prefix, at, 'latin1');
+    at = writeCells(chunk, at, row, columns);
+    chunk[at - 1] = NEWLINE;
+  }
+  if (at > 0) yield chunk.subarray(0, at);
+}
+
+/** Writes the cells, a tab behind each; returns where it ended. */
+function writeCells(chunk: Buffer, start: number, row: Row, columns: readonly number[]): number {
+  let at = start;
+  let from = 2;
+  let column = 0;
+  for (const wanted of columns) {
+    for (; column < wanted; column += 1) from = cellEnd(row, from);
+    const end = cellEnd(row, from);
+    if (row[from] === TEXT) {
+      at = writeEscaped(chunk, at, row, from + 5, end);
+    } else {
+      chunk[at] = BACKSLASH;
+      chunk[at + 1] = 0x4e;
+      at += 2;
+    }
+    chunk[at] = TAB;
+    at += 1;
+    from = end;
+    column += 1;
+  }
+  // A table of no columns still has a line for each row; its line's end takes this place.
+  return columns.length === 0 && at === start ? at + 1 : at;
+}
+
+// Five positional parameters: called per cell, and an object per cell is what the whole path avoids.
+function writeEscaped(chunk: Buffer, start: number, row: Row, from: number, end: number): number {
+  let at = start;
+  for (let index = from; index < end; index += 1) {
+    const byte = row[index] ?? 0;
+    const escape = escapes[byte] ?? 0;
+    if (escape === 0) {
+      chunk[at] = byte;
+      at += 1;
+    } else {
+      chunk[at] = BACKSLASH;
+      chunk[at + 1] = escape;
+      at += 2;
+    }
+  }
+  return at;
+}
+
+/** The cells of `columns`, ascending, as parameters. An unchanged cell may not be asked for. */
+export function parameters(row: Row, columns: readonly number[]): (Buffer | null)[] {
+  const values: (Buffer | null)[] = [];
+  let from = 2;
+  let column = 0;
+  for (const wanted of columns) {
+    for (; column < wanted; column += 1) from = cellEnd(row, from);
+    const end = cellEnd(row, from);
+    const kind = row[from];
+    assert(kind === TEXT || kind === NULL, 'An unchanged cell has no value to write');
+    values.push(kind === TEXT ? row.subarray(from + 5, end) : null);
+    from = end;
+    column += 1;
+  }
+  return values;
+}
