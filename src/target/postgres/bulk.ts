@@ -1,0 +1,187 @@
+import type { Delete, Insert, RowChange, Update } from '../../change/change.ts';
+import type { Row } from '../../change/row.ts';
+import type { Table } from '../../change/table.ts';
+import { quoteIdentifier } from '../../engine/postgres/identifier.ts';
+import { ChangeoverError } from '../../error.ts';
+import { copyText, type Line } from './copy-text.ts';
+import { changedPlaces, type PlanOf } from './ordered.ts';
+import type { Plan } from './plan.ts';
+import type { Session, Ticket } from './session.ts';
+
+/** More staging tables than this are not kept: each is a relation that the server must look after at every commit. */
+const stagesMax = 64;
+const setColumn = 'changeover_set';
+
+interface Sets {
+  readonly inserts: Insert[];
+  readonly updates: Update[];
+  readonly deletes: Delete[];
+}
+
+/** Writes changes that have no order among them, at most one per key, set by set: COPY for what is added, COPY into a staging table
+ *  and one statement for what changes or goes. Throws TARGET_CONFLICT when a constraint or a missing row is in the way. */
+export class Bulk {
+  readonly #session: Session;
+  readonly #planOf: PlanOf;
+  readonly #staged: Plan[] = [];
+  /** How many of them a commit has made lasting. */
+  #settled = 0;
+  #stagesEver = 0;
+  #setsEver = 0;
+
+  constructor(session: Session, planOf: PlanOf) {
+    this.#session = session;
+    this.#planOf = planOf;
+  }
+
+  async write(changes: readonly RowChange[]): Promise<void> {
+    const expected: { readonly ticket: Ticket; readonly rows: number; readonly name: string }[] = [];
+    for (const [table, sets] of byTable(changes)) {
+      const plan = await this.#planOf(table);
+      // Rows that go, before rows that change, before rows that come: a unique value is free before it is taken.
+      if (sets.deletes.length > 0) {
+        const ticket = await this.#remove(
+          plan,
+          sets.deletes.map((change) => change.before),
+        );
+        expected.push({ ticket, rows: sets.deletes.length, name: plan.name });
+      }
+      if (plan.replaces && sets.updates.length > 0) {
+        throw new ChangeoverError('TARGET_CONFLICT', `Rows of ${plan.name} are replaced one by one`);
+      }
+      for (const { places, rows } of byPlaces(plan, sets.updates)) {
+        const ticket = await this.#update(plan, places, rows);
+        expected.push({ ticket, rows: rows.length, name: plan.name });
+      }
+      if (sets.inserts.length > 0)
+        await this.#insert(
+          plan,
+          sets.inserts.map((change) => change.after),
+        );
+    }
+    const counts = await this.#session.settle('Applying changes');
+    for (const { ticket, rows, name } of expected) {
+      if (counts[ticket] === rows) continue;
+      throw new ChangeoverError(
+        'TARGET_CONFLICT',
+        `${counts[ticket]} of ${rows} rows of ${name} were found at the secondary`,
+      );
+    }
+  }
+
+  async #insert(plan: Plan, rows: readonly Row[]): Promise<void> {
+    const columns = plan.columns.map((column) => quoteIdentifier(column.name)).join(', ');
+    const target = plan.columns.length === 0 ? plan.name : `${plan.name} (${columns})`;
+    await this.#session.copy(`COPY ${target} FROM STDIN`, copyText(lines(rows, ''), plan.places));
+  }
+
+  async #update(plan: Plan, places: readonly number[], rows: readonly Row[]): Promise<Ticket> {
+    const columns = plan.columns.filter((column) => places.includes(column.place));
+    const staged = await this.#fill(
+      plan,
+      columns.map((column) => column.name),
+      places,
+      rows,
+    );
+    const set = columns.filter((column) => !column.always && !column.key).map((column) => quoteIdentifier(column.name));
+    // Where nothing but the key was sent, nothing changes, but the row must be there.
+    const names = set.length > 0 ? set : plan.keyColumns.slice(0, 1).map((column) => quoteIdentifier(column.name));
+    const assignments = names.map((name) => `${name} = s.${name}`).join(', ');
+    return this.#session.run(`UPDATE ${plan.name} t SET ${assignments} FROM ${staged} WHERE ${match(plan)}`);
+  }
+
+  async #remove(plan: Plan, keys: readonly Row[]): Promise<Ticket> {
+    const names = plan.keyColumns.map((column) => column.name);
+    const staged = await this.#fill(plan, names, plan.keyPlaces, keys);
+    return this.#session.run(`DELETE FROM ${plan.name} t USING ${staged} WHERE ${match(plan)}`);
+  }
+
+  /** Copies rows into the staging table as a set of their own, and gives what to put behind FROM to see just that set as `s`. */
+  async #fill(plan: Plan, names: readonly string[], places: readonly number[], rows: readonly Row[]): Promise<string> {
+    const stage = await this.#stage(plan);
+    this.#setsEver += 1;
+    const set = this.#setsEver;
+    const columns = [setColumn, ...names].map((name) => quoteIdentifier(name)).join(', ');
+    await this.#session.copy(`COPY ${stage} (${columns}) FROM STDIN`, copyText(lines(rows, `${set}\t`), places));
+    return `(SELECT * FROM ${stage} WHERE ${quoteIdentifier(setColumn)} = ${set}) s`;
+  }
+
+  /** A temporary table with the columns of the plan's table and nothing else of it, emptied by each commit. */
+  async #stage(plan: Plan): Promise<string> {
+    if (plan.stage) return plan.stage;
+    if (this.#staged.length >= stagesMax) {
+      const oldest = this.#staged.shift();
+      if (oldest?.stage) await this.#session.run(`DROP TABLE ${oldest.stage}`);
+      if (oldest) oldest.stage = undefined;
+      this.#settled = Math.max(0, this.#settled - 1);
+    }
+    this.#stagesEver += 1;
+    const name = `changeover_stage_${this.#stagesEver}`;
+    // A column of a domain is staged as its base type: a domain may refuse the nulls of columns that a set leaves out.
+    const columns = plan.columns.map(({ name: column, baseType }) =>
+      baseType ? `${quoteIdentifier(column)}::${baseType}` : quoteIdentifier(column),
+    );
+    await this.#session.run(
+      `CREATE TEMPORARY TABLE ${name} ON COMMIT DELETE ROWS AS
+       SELECT 0 AS ${quoteIdentifier(setColumn)}, ${columns.join(', ')} FROM ${plan.name} WITH NO DATA`,
+    );
+    plan.stage = `pg_temp.${name}`;
+    this.#staged.push(plan);
+    return plan.stage;
+  }
+
+  /** After a commit: the staging tables made so far are there to stay. */
+  committed(): void {
+    this.#settled = this.#staged.length;
+  }
+
+  /** After a rollback: those made since the last commit are gone. */
+  rolledBack(): void {
+    for (const plan of this.#staged.splice(this.#settled)) plan.stage = undefined;
+  }
+
+  /** Before plans are forgotten. */
+  async drop(): Promise<void> {
+    for (const { stage } of this.#staged) await this.#session.run(`DROP TABLE IF EXISTS ${stage}`);
+    for (const plan of this.#staged) plan.stage = undefined;
+    this.#staged.length = 0;
+    this.#settled = 0;
+  }
+}
+
+function byTable(changes: readonly RowChange[]): Map<Table, Sets> {
+  const tables = new Map<Table, Sets>();
+  for (const change of changes) {
+    let sets = tables.get(change.table);
+    if (!sets) {
+      sets = { inserts: [], updates: [], deletes: [] };
+      tables.set(change.table, sets);
+    }
+    if (change.kind === 'insert') sets.inserts.push(change);
+    else if (change.kind === 'update') sets.updates.push(change);
+    else sets.deletes.push(change);
+  }
+  return tables;
+}
+
+/** Updates by the set of columns that they write: an unchanged value must stay as it is. */
+function byPlaces(plan: Plan, updates: readonly Update[]): Iterable<{ places: readonly number[]; rows: Row[] }> {
+  const groups = new Map<string, { places: readonly number[]; rows: Row[] }>();
+  for (const { after } of updates) {
+    const places = changedPlaces(plan, after);
+    const key = places === plan.places ? '' : places.join(',');
+    const group = groups.get(key);
+    if (group) group.rows.push(after);
+    else groups.set(key, { places, rows: [after] });
+  }
+  return groups.values();
+}
+
+function* lines(rows: readonly Row[], prefix: string): Generator<Line> {
+  for (const row of rows) yield { prefix, row };
+}
+
+const match = (plan: Plan): string =>
+  plan.keyColumns
+    .map((column) => `t.${quoteIdentifier(column.name)} ${column.equals ?? '='} s.${quoteIdentifier(column.name)}`)
+    .join(' AND ');

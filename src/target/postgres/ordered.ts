@@ -1,0 +1,95 @@
+import type { Change, RowChange, Update } from '../../change/change.ts';
+import { cells, fillUnchanged, hasUnchanged, type Row } from '../../change/row.ts';
+import type { Table } from '../../change/table.ts';
+import { ChangeoverError, unreachable } from '../../error.ts';
+import { parameters } from './copy-text.ts';
+import type { Plan } from './plan.ts';
+import type { Session, Ticket } from './session.ts';
+
+export type PlanOf = (table: Table) => Promise<Plan>;
+
+/** Writes row changes one by one, in their order, without waiting for each. A row that should be there and is not is drift: an update
+ *  writes the source's row, a delete has nothing left to do. Returns how many rows had drifted. Throws TARGET_CONFLICT when a row
+ *  is in the way, TARGET_DRIFT when a missing row cannot be rebuilt. */
+export async function writeOrdered(session: Session, changes: readonly RowChange[], planOf: PlanOf): Promise<number> {
+  const tickets: Ticket[] = [];
+  await session.run('SAVEPOINT ordered');
+  for (const change of changes) {
+    const ticket = await send(session, await planOf(change.table), change);
+    if (change.kind !== 'insert') tickets.push(ticket);
+  }
+  const counts = await session.settle('Applying changes');
+  if (tickets.every((ticket) => counts[ticket] !== 0)) return 0;
+  return writeCarefully(session, changes, planOf);
+}
+async function send(session: Session, plan: Plan, change: RowChange): Promise<Ticket> {
+  const identifying = plan.keyPlaces.length > 0 ? plan.keyPlaces : plan.places;
+  switch (change.kind) {
+    case 'insert':
+      return session.execute(plan.insert, parameters(change.after, plan.places));
+    case 'delete':
+      return session.execute(plan.remove, parameters(change.before, identifying));
+    case 'update': {
+      if (mustReplace(plan, change)) {
+        const after =
+          change.before && hasUnchanged(change.after) ? fillUnchanged(change.after, change.before) : change.after;
+        if (hasUnchanged(after)) {
+          throw new ChangeoverError(
+            'TARGET_REFUSED',
+            `An identity value of ${plan.name} changed and the row is not known whole`,
+          );
+        }
+        const ticket = await session.execute(plan.remove, parameters(change.before ?? change.after, identifying));
+        await session.execute(plan.insert, parameters(after, plan.places));
+        return ticket;
+      }
+      const places = changedPlaces(plan, change.after);
+      const before = change.before ?? change.after;
+      const values = [...parameters(change.after, writable(plan, places)), ...parameters(before, identifying)];
+      return session.execute(plan.update(places), values);
+    }
+    default:
+      return unreachable(change);
+  }
+}
+
+/** An identity column GENERATED ALWAYS can be inserted but not updated. */
+const mustReplace = (plan: Plan, change: Update): boolean =>
+  plan.replaces || (change.before !== undefined && plan.keyColumns.some((column) => column.always));
+
+const writable = (plan: Plan, places: readonly number[]): number[] =>
+  plan.columns.filter((column) => !column.always && places.includes(column.place)).map((column) => column.place);
+
+/** The places that the source sent a value for. */
+export function changedPlaces(plan: Plan, row: Row): readonly number[] {
+  if (!hasUnchanged(row)) return plan.places;
+  const sent = [...cells(row)].map((cell) => cell !== 'unchanged');
+  return plan.places.filter((place) => sent[place]);
+}
+
+/** The same, waiting for each: slow, and able to mend what is missing. */
+async function writeCarefully(session: Session, changes: readonly RowChange[], planOf: PlanOf): Promise<number> {
+  let drifted = 0;
+  await session.run('ROLLBACK TO SAVEPOINT ordered');
+  for (const change of changes) {
+    const plan = await planOf(change.table);
+    await session.settle('Applying changes');
+    const ticket = await send(session, plan, change);
+    const counts = await session.settle('Applying changes');
+    if (change.kind === 'insert' || counts[ticket] !== 0) continue;
+    drifted += 1;
+    if (change.kind !== 'update') continue;
+    if (hasUnchanged(change.after)) {
+      throw new ChangeoverError(
+        'TARGET_DRIFT',
+        `A row of ${plan.name} is missing at the secondary, and its update does not hold it whole`,
+      );
+    }
+    await session.execute(plan.insert, parameters(change.after, plan.places));
+  }
+  await session.settle('Applying changes');
+  return drifted;
+}
+
+export const isRowChange = (change: Change): change is RowChange =>
+  change.kind === 'insert' || change.kind === 'update' || change.kind === 'delete';

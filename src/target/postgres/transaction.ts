@@ -1,0 +1,164 @@
+import type { Change, RowChange, Rows, Snapshot, Truncate } from '../../change/change.ts';
+import { type Table, tableName } from '../../change/table.ts';
+import { quoteIdentifier, quoteLiteral, quoteTable } from '../../engine/postgres/identifier.ts';
+import { ChangeoverError, isCode, unreachable } from '../../error.ts';
+import type { Checkpoint, Order, TargetTransaction } from '../target.ts';
+import type { Bulk } from './bulk.ts';
+import { isRowChange, type PlanOf, writeOrdered } from './ordered.ts';
+import { createSchema } from './schema.ts';
+import type { Session } from './session.ts';
+
+export interface TransactionOptions {
+  readonly session: Session;
+  readonly bulk: Bulk;
+  readonly planOf: PlanOf;
+  /** Forgets what was looked up: the schema changed. */
+  readonly replan: () => void;
+  /** The lane wrote these tables before: a snapshot may empty them. */
+  readonly ours: boolean;
+  /** Replaces the checkpoint within the transaction, by the number of drifted rows and what it was before. */
+  readonly writeCheckpoint: (checkpoint: Checkpoint, drifted: number) => Promise<void>;
+  readonly committed: (checkpoint: Checkpoint) => void;
+}
+
+/** Begins when first written to. */
+export class PostgresTransaction implements TargetTransaction {
+  readonly #options: TransactionOptions;
+  #state: 'fresh' | 'open' | 'done' = 'fresh';
+  #drifted = 0;
+
+  constructor(options: TransactionOptions) {
+    this.#options = options;
+  }
+
+  async write(changes: readonly Change[], order: Order): Promise<void> {
+    await this.#begin();
+    if (order === 'net') return this.#writeNet(changes.filter(isRowChange));
+    let run: RowChange[] = [];
+    for (const change of changes) {
+      if (isRowChange(change)) {
+        run.push(change);
+        continue;
+      }
+      if (change.kind === 'commit' || change.kind === 'message') continue;
+      await this.#writeOrdered(run);
+      run = [];
+      await this.#writeOther(change);
+    }
+    await this.#writeOrdered(run);
+  }
+
+  async commit(checkpoint: Checkpoint): Promise<void> {
+    const { session, bulk, writeCheckpoint, committed } = this.#options;
+    await this.#begin();
+    await writeCheckpoint(checkpoint, this.#drifted);
+    // Once COMMIT is sent nobody knows whether it came through, until the checkpoint is read again.
+    this.#state = 'done';
+    await session.run('COMMIT');
+    await session.settle('Committing');
+    bulk.committed();
+    committed(checkpoint);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#state !== 'open') return;
+    this.#state = 'done';
+    const { session, bulk } = this.#options;
+    bulk.rolledBack();
+    try {
+      // What is still on its way may fail; it is being undone.
+      await session.settle('Rolling back').catch(() => undefined);
+      await session.run('ROLLBACK');
+      await session.settle('Rolling back');
+    } catch {
+      // The connection is gone, and the transaction with it.
+      session.close();
+    }
+  }
+
+  async #begin(): Promise<void> {
+    if (this.#state !== 'fresh') return;
+    this.#state = 'open';
+    await this.#options.session.begin();
+  }
+
+  async #writeNet(changes: readonly RowChange[]): Promise<void> {
+    const { session, bulk } = this.#options;
+    await session.run('SAVEPOINT net');
+    try {
+      await bulk.write(changes);
+      await session.run('RELEASE SAVEPOINT net');
+    } catch (error) {
+      if (isCode(error, 'TARGET_CONFLICT')) {
+        bulk.rolledBack();
+        await session.run('ROLLBACK TO SAVEPOINT net');
+      }
+      throw error;
+    }
+  }
+
+  async #writeOrdered(changes: readonly RowChange[]): Promise<void> {
+    if (changes.length === 0) return;
+    this.#drifted += await writeOrdered(this.#options.session, changes, this.#options.planOf);
+  }
+
+  async #writeOther(change: Truncate | Snapshot | Rows | Extract<Change, { kind: 'schema' }>): Promise<void> {
+    const { session, bulk, replan } = this.#options;
+    switch (change.kind) {
+      case 'truncate': {
+        const tables = change.tables.map((table) => quoteTable(table)).join(', ');
+        const restart = change.restartIdentity ? ' RESTART IDENTITY' : '';
+        await session.run(`TRUNCATE ${tables}${restart}${change.cascade ? ' CASCADE' : ''}`);
+        return;
+      }
+      case 'rows':
+        return this.#copy(change);
+      case 'schema':
+        await bulk.drop();
+        replan();
+        await createSchema(session, change);
+        return;
+      case 'snapshot':
+        return this.#makeRoom(change);
+      default:
+        return unreachable(change);
+    }
+  }
+
+  async #copy({ table, block }: Rows): Promise<void> {
+    const columns = table.columns.map((column) => quoteIdentifier(column.name)).join(', ');
+    await this.#options.planOf(table);
+    await this.#options.session.copy(`COPY ${quoteTable(table)} (${columns}) FROM STDIN`, [block]);
+    await this.#options.session.settle(`Copying ${tableName(table)}`);
+  }
+
+  /** Empties the snapshot's tables where they are ours. Rows of somebody else are never overwritten. */
+  async #makeRoom({ tables }: Snapshot): Promise<void> {
+    const { session, ours } = this.#options;
+    const present: Table[] = [];
+    for (const table of tables) {
+      const [row] = await session.rows(
+        `SELECT pg_catalog.to_regclass(${quoteLiteral(quoteTable(table))})`,
+        `Looking for ${tableName(table)}`,
+      );
+      if (row?.[0]) present.push(table);
+    }
+    if (present.length === 0) return;
+    if (ours) {
+      await session.run(`TRUNCATE ${present.map((table) => quoteTable(table)).join(', ')}`);
+      await session.settle('Emptying the tables for a new copy');
+      return;
+    }
+    for (const table of present) {
+      const [row] = await session.rows(
+        `SELECT 1 FROM ${quoteTable(table)} LIMIT 1`,
+        `Looking into ${tableName(table)}`,
+      );
+      if (row)
+        throw new ChangeoverError(
+          'TARGET_NOT_EMPTY',
+          `The table ${tableName(table)} at the secondary holds rows already`,
+        );
+    }
+  }
+}
