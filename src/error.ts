@@ -73,6 +73,10 @@ export const errorTable = {
     action: 'page',
     hint: 'This log is not the one that the secondary was fed from. Point to the right data folder.',
   },
+  BROKER_FORMAT: {
+    action: 'page',
+    hint: 'This log was written by another version of Changeover. Run that version, or start over in another folder.',
+  },
   BROKER_EMPTY: {
     action: 'stop',
     hint: 'There is no log in this folder yet. Start: changeover replicate, or changeover run.',
