@@ -1,0 +1,52 @@
+/** The normalised plan of a lane: what every room but `config` sees. Paths are absolute, durations milliseconds, sizes bytes. */
+export interface Configuration {
+  /** Names the lane: part of the names of what we make at the primary (slot, publication). */
+  readonly name: string;
+  /** Everything that we keep on disk lies under here. */
+  readonly folder: string;
+  readonly sites: readonly Site[];
+  /** Name of the site that leads at the first start. */
+  readonly primary: string;
+  readonly broker: LogPlan;
+  readonly tables: readonly TableRule[];
+  /** By tier. */
+  readonly objectives: Readonly<Record<string, Objective>>;
+  readonly heartbeatMs: number;
+  /** WAL that the primary may keep on our account before `status` raises it. */
+  readonly walBudgetBytes: number;
+  /** Behind by more than this, a secondary is called lagging. */
+  readonly lagMsMax: number;
+}
+
+export interface Site {
+  readonly name: string;
+  readonly kind: 'postgres';
+  /** A connection URL. Holds the password: never print it, see `redactUrl`. */
+  readonly url: string;
+  /** `peer` may lead one day; `warehouse` only ever receives. */
+  readonly role: 'peer' | 'warehouse';
+}
+
+/** The embedded log. Entries that a known secondary still needs are kept whatever the retention says. */
+export interface LogPlan {
+  readonly kind: 'log';
+  readonly folder: string;
+  readonly retentionMs: number;
+  readonly retentionBytesMax: number;
+}
+
+export interface TableRule {
+  /** `schema.table` or `table`; see `tables.ts`. */
+  readonly match: string;
+  readonly tier?: string;
+  readonly leaveOut?: boolean;
+}
+
+export interface Objective {
+  readonly rpoMs?: number;
+  readonly rtoMs?: number;
+  readonly verifyEveryMs?: number;
+}
+
+export const secondariesOf = (configuration: Configuration): readonly Site[] =>
+  configuration.sites.filter((site) => site.name !== configuration.primary);

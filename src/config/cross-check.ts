@@ -1,0 +1,110 @@
+import { addressFault, hasPassword, placeOf } from './address.ts';
+import { valueIn } from './complain.ts';
+import { nearest } from './nearest.ts';
+import { pageAt } from './schema.ts';
+import { absent, keyOf, type Path, type Problem, type Tree } from './tree.ts';
+import { formatDurationMs, parseDurationMs } from './units.ts';
+
+type Mapping = Readonly<Record<string, unknown>>;
+
+/** What is wrong between options that are each right. Works on the raw values, so that one bad option does not hide another. */
+export function crossCheck(tree: Tree): readonly Problem[] {
+  const sites = mapping(tree, ['sites']);
+  return [
+    ...siteCount(tree, sites),
+    ...primary(tree, sites),
+    ...addresses(tree, sites),
+    ...tiers(tree),
+    ...heartbeat(tree),
+  ];
+}
+
+function siteCount(tree: Tree, sites: Mapping | undefined): readonly Problem[] {
+  if (sites === undefined || Object.keys(sites).length >= 2) return [];
+  return [at(tree, ['sites'], 'key', 'one site is no replication; name at least two')];
+}
+
+function primary(tree: Tree, sites: Mapping | undefined): readonly Problem[] {
+  const name = valueIn(tree.value, ['primary']);
+  if (sites === undefined || typeof name !== 'string' || name === absent) return [];
+  const names = Object.keys(sites);
+  if (!names.includes(name)) {
+    const meant = nearest(name, names);
+    const written = tree.writtenAt(['primary']) ?? '';
+    const cure = meant === undefined ? `write one of ${names.join(', ')}` : `did you mean ${meant}?`;
+    return [at(tree, ['primary'], 'value', `"${written}" is none of the sites; ${cure}`)];
+  }
+  if (valueIn(sites, [name, 'role']) !== 'warehouse') return [];
+  return [at(tree, ['primary'], 'value', `${name} is a warehouse, and those only receive; name a peer`)];
+}
+
+function addresses(tree: Tree, sites: Mapping | undefined): readonly Problem[] {
+  const problems: Problem[] = [];
+  const seen = new Map<string, string>();
+  for (const [name, site] of Object.entries(sites ?? {})) {
+    const address = valueIn(site, ['postgres']);
+    if (typeof address !== 'string' || address === absent || addressFault(address) !== undefined) continue;
+    const twin = seen.get(placeOf(address));
+    if (twin !== undefined)
+      problems.push(
+        at(
+          tree,
+          ['sites', name, 'postgres'],
+          'value',
+          `is the same database as sites.${twin}; a copy needs a place of its own`,
+        ),
+      );
+    seen.set(placeOf(address), name);
+    if (hasPassword(address) && valueIn(site, ['password']) !== undefined)
+      problems.push(
+        at(tree, ['sites', name, 'password'], 'key', 'the address holds a password already; keep one of the two'),
+      );
+  }
+  return problems;
+}
+
+/** An objective for a tier that no table has would be promised to nobody. */
+function tiers(tree: Tree): readonly Problem[] {
+  const rules = valueIn(tree.value, ['tables']);
+  const known = Array.isArray(rules)
+    ? rules.map((rule) => valueIn(rule, ['tier'])).filter((tier) => typeof tier === 'string')
+    : [];
+  return Object.keys(mapping(tree, ['objectives']) ?? {})
+    .filter((tier) => !known.includes(tier))
+    .map((tier) => {
+      const meant = nearest(tier, known);
+      const cure = meant === undefined ? `add tier: ${tier} to a rule, or take this out` : `did you mean ${meant}?`;
+      return at(tree, ['objectives', tier], 'key', `no rule of tables has this tier; ${cure}`);
+    });
+}
+
+/** An idle database is only as fresh as its last mark: with fewer, its secondaries would be called lagging for nothing. */
+function heartbeat(tree: Tree): readonly Problem[] {
+  const durationAt = (path: Path): number | undefined => {
+    const text = valueIn(tree.value, path);
+    return typeof text === 'string' ? parseDurationMs(text) : undefined;
+  };
+  const beat = durationAt(['heartbeat']) ?? parseDurationMs(pageAt(['heartbeat'])?.default ?? '') ?? 0;
+  return Object.keys(mapping(tree, ['objectives']) ?? {})
+    .map((tier): Path => ['objectives', tier, 'rpo'])
+    .filter((path) => (durationAt(path) ?? Infinity) < 2 * beat)
+    .map((path) =>
+      at(
+        tree,
+        path,
+        'value',
+        `is less than two heartbeats of ${formatDurationMs(beat)}; write heartbeat: at most half of it`,
+      ),
+    );
+}
+
+const at = (tree: Tree, path: Path, part: 'key' | 'value', message: string): Problem => ({
+  ...(part === 'key' ? tree.keyAt(path) : tree.valueAt(path)),
+  key: keyOf(path),
+  message,
+});
+
+const mapping = (tree: Tree, path: Path): Mapping | undefined => {
+  const found = valueIn(tree.value, path);
+  return typeof found === 'object' && found !== null && !Array.isArray(found) ? (found as Mapping) : undefined;
+};

@@ -1,0 +1,50 @@
+import { join, resolve } from 'node:path';
+import { hasPassword, withPassword } from './address.ts';
+import type { Configuration, Objective, Site } from './configuration.ts';
+import type { ConfigurationFile } from './schema.ts';
+
+/** The plan that a file means, its relative paths taken from `base`. */
+export function normalised(file: ConfigurationFile, base: string): Configuration {
+  const folder = resolve(base, file.broker.log);
+  const objectives = Object.entries(file.objectives).map(
+    ([tier, objective]) => [tier, objectiveOf(objective)] as const,
+  );
+  const rpos = objectives.flatMap(([, { rpoMs }]) => rpoMs ?? []);
+  return {
+    name: file.name,
+    folder,
+    sites: Object.entries(file.sites).map(([name, site]) => siteOf(name, site)),
+    primary: file.primary,
+    broker: {
+      kind: 'log',
+      folder: join(folder, 'log'),
+      retentionMs: file.broker.keep,
+      retentionBytesMax: file.broker.keep_at_most,
+    },
+    tables: file.tables.map(({ match, tier, leave_out: leaveOut }) => ({
+      match,
+      ...(tier !== undefined && { tier }),
+      ...(leaveOut && { leaveOut }),
+    })),
+    objectives: Object.fromEntries(objectives),
+    heartbeatMs: file.heartbeat,
+    walBudgetBytes: file.wal_budget,
+    lagMsMax: Math.min(file.lagging_after, ...rpos),
+  };
+}
+
+const siteOf = (name: string, site: ConfigurationFile['sites'][string]): Site => ({
+  name,
+  kind: 'postgres',
+  url:
+    site.password === undefined || hasPassword(site.postgres)
+      ? site.postgres
+      : withPassword(site.postgres, site.password),
+  role: site.role,
+});
+
+const objectiveOf = (objective: ConfigurationFile['objectives'][string]): Objective => ({
+  ...(objective.rpo !== undefined && { rpoMs: objective.rpo }),
+  ...(objective.rto !== undefined && { rtoMs: objective.rto }),
+  ...(objective.verify_every !== undefined && { verifyEveryMs: objective.verify_every }),
+});

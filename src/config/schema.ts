@@ -1,0 +1,292 @@
+import { z } from 'zod';
+import { addressFault, addressForm } from './address.ts';
+import { isPattern, patternForm } from './tables.ts';
+import { durationForm, parseDurationMs, parseSizeBytes, sizeForm } from './units.ts';
+
+/** What people read about an option: `docs/config.md`, the file of `changeover init` and every complaint come from it. */
+export interface Page {
+  readonly says: string;
+  /** Why the default, or the bound, is what it is. */
+  readonly why?: string;
+  /** What would be right, to follow "write". */
+  readonly right: string;
+  /** The value as YAML. */
+  readonly example: string;
+  /** As it would stand in the file. Undefined: the option must be given, or is off without it (see `says`). */
+  readonly default?: string;
+  readonly required?: boolean;
+  readonly least?: string;
+  readonly most?: string;
+  /** The value may hold a password: it is never shown, and may stand in a file of its own. */
+  readonly secret?: boolean;
+}
+
+const pages = z.registry<Page>();
+const described = <S extends z.ZodType>(schema: S, page: Page): S => {
+  pages.add(schema, page);
+  return schema;
+};
+
+interface Measure {
+  readonly least: string;
+  readonly most: string;
+  readonly default?: string;
+}
+
+const measured = (form: string, noun: string, parse: (text: string) => number | undefined, bounds: Measure) => {
+  const [least = 0, most = Number.MAX_SAFE_INTEGER] = [parse(bounds.least), parse(bounds.most)];
+  return z.string().transform((text, context) => {
+    const value = parse(text);
+    if (value !== undefined && value >= least && value <= most) return value;
+    const message =
+      value === undefined
+        ? `is no ${noun}; write ${form}`
+        : `is out of bounds; write at least ${bounds.least} and at most ${bounds.most}`;
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  });
+};
+
+type MeasurePage = Omit<Page, 'right' | 'example' | 'default' | 'least' | 'most'>;
+const duration = (bounds: Measure & { readonly default: string }, page: MeasurePage) =>
+  described(measured(durationForm, 'duration', parseDurationMs, bounds).prefault(bounds.default), {
+    ...page,
+    ...bounds,
+    right: durationForm,
+    example: bounds.default,
+  });
+const size = (bounds: Measure & { readonly default: string }, page: MeasurePage) =>
+  described(measured(sizeForm, 'size', parseSizeBytes, bounds).prefault(bounds.default), {
+    ...page,
+    ...bounds,
+    right: sizeForm,
+    example: bounds.default,
+  });
+const optionalDuration = (bounds: Measure, page: MeasurePage & { readonly example: string }) =>
+  described(measured(durationForm, 'duration', parseDurationMs, bounds).optional(), {
+    ...page,
+    ...bounds,
+    right: durationForm,
+  });
+
+export const laneName = /^[a-z][a-z0-9_]{0,39}$/;
+const siteName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+export const isSiteName = (text: string): boolean => siteName.test(text);
+
+const address = z.string().superRefine((text, context) => {
+  const fault = addressFault(text);
+  if (fault !== undefined) context.addIssue({ code: 'custom', message: fault });
+});
+
+const site = z.strictObject({
+  postgres: described(address, {
+    says: 'Address of the database, and of the user that we log in as.',
+    why: 'The password does not belong in this file: take it from the environment with "${NAME}", or from a file.',
+    right: `an address like ${addressForm}, or { file: ./path } to read it from a file`,
+    example: '"${LONDON_URL}"',
+    required: true,
+    secret: true,
+  }),
+  password: described(z.string().optional(), {
+    says: 'The password, apart from the address.',
+    why: 'Given so, its characters need no %40-like spelling. Without it and without one in the address, PGPASSWORD and ~/.pgpass are asked.',
+    right: 'the password as text, "${NAME}", or { file: ./path } to read it from a file',
+    example: '{ file: ./london.password }',
+    secret: true,
+  }),
+  role: described(z.enum(['peer', 'warehouse']).prefault('peer'), {
+    says: 'A peer may lead one day; a warehouse only ever receives.',
+    right: 'peer or warehouse',
+    example: 'peer',
+    default: 'peer',
+  }),
+});
+
+const rule = z.strictObject({
+  match: described(z.string().refine(isPattern, { error: `is no pattern of tables; write ${patternForm}` }), {
+    says: 'Which tables the rule is about. `*` stands for any run of characters; a name without a schema means any schema; names are spelt as in the catalogue, in double quotes where they hold a dot or a star.',
+    right: patternForm,
+    example: '"public.*"',
+    required: true,
+  }),
+  tier: described(
+    z
+      .string()
+      .regex(/^[a-z][a-z0-9_-]*$/, { error: 'is no name of a tier; write small letters, digits, - and _' })
+      .optional(),
+    {
+      says: 'How precious the tables are, in a word of yours; `objectives` says what it means.',
+      right: 'a word in small letters, for example critical',
+      example: 'critical',
+    },
+  ),
+  leave_out: described(z.boolean().prefault(false), {
+    says: 'These tables are not replicated.',
+    right: 'true or false',
+    example: 'true',
+    default: 'false',
+  }),
+});
+
+const objective = z.strictObject({
+  rpo: optionalDuration(
+    { least: '1s', most: '30d' },
+    {
+      says: 'Recovery point objective: the most that may be lost. A secondary further behind than the least of all tiers is called lagging.',
+      example: '5s',
+    },
+  ),
+  rto: optionalDuration(
+    { least: '1s', most: '30d' },
+    {
+      says: 'Recovery time objective: the longest that a failover may take. This version only keeps it.',
+      example: '60s',
+    },
+  ),
+  verify_every: optionalDuration(
+    { least: '1m', most: '365d' },
+    { says: 'How often both sides are to be compared row by row. This version only keeps it.', example: '24h' },
+  ),
+});
+
+const log = z.strictObject({
+  log: described(z.string().min(1).prefault('./changeover-data'), {
+    says: 'Folder of the embedded log and of everything else that we keep on disk. Relative paths start at this file.',
+    why: 'Put it on a disk of its own, away from the primary: it is what remains when the primary is gone.',
+    right: 'a path, for example ./changeover-data',
+    example: './changeover-data',
+    default: './changeover-data',
+  }),
+  keep: duration(
+    { default: '24h', least: '0s', most: '3650d' },
+    {
+      says: 'How long entries stay in the log after every secondary has them.',
+      why: 'What a secondary still needs stays as long as it needs it, whatever is written here.',
+    },
+  ),
+  keep_at_most: size(
+    { default: '50GB', least: '64MB', most: '1000TB' },
+    {
+      says: 'From this size on, the oldest entries that every secondary has go earlier than `keep` says.',
+      why: 'Never at the cost of a secondary: for one that is down the log grows beyond this.',
+    },
+  ),
+});
+
+/** The file as it is written; `load.ts` turns it into a Configuration. */
+export const fileSchema = z.strictObject({
+  name: described(
+    z.string().regex(laneName, {
+      error: 'is no name for a lane; write small letters, digits and _, a letter first, at most 40',
+    }),
+    {
+      says: 'Names the lane. Do not change it while it runs: the slot and the publication at the primary carry it.',
+      why: 'PostgreSQL allows small letters, digits and _ in the name of a slot.',
+      right: 'small letters, digits and _, a letter first, for example shop',
+      example: 'shop',
+      required: true,
+    },
+  ),
+  sites: described(
+    z.record(z.string().regex(siteName, { error: 'is no name for a site; write letters, digits, . _ and -' }), site),
+    {
+      says: 'The databases, by names of yours; at least two. They are symmetric: who leads is in the log, not here.',
+      right: 'a mapping of at least two sites, each like london: { postgres: "${LONDON_URL}" }',
+      example: '{ london: { postgres: "${LONDON_URL}" }, dublin: { postgres: "${DUBLIN_URL}" } }',
+      required: true,
+    },
+  ),
+  primary: described(z.string(), {
+    says: 'Which site leads at the first start.',
+    right: 'the name of one of the sites',
+    example: 'london',
+    required: true,
+  }),
+  broker: described(log.prefault({}), {
+    says: 'What carries the changes from site to site.',
+    right: 'a mapping like { log: ./changeover-data }',
+    example: '{ log: ./changeover-data }',
+    default: '{ log: ./changeover-data }',
+  }),
+  tables: described(z.array(rule).prefault([]), {
+    says: 'Rules about tables. The last rule that matches a table decides; a table that none matches is replicated.',
+    right: 'a list of rules like - { match: "public.*" }',
+    example: '[{ match: "tmp_*", leave_out: true }]',
+    default: '[]',
+  }),
+  objectives: described(z.record(z.string(), objective).prefault({}), {
+    says: 'What each tier demands.',
+    right: 'a mapping of tiers like critical: { rpo: 5s }',
+    example: '{ critical: { rpo: 5s, rto: 60s, verify_every: 24h } }',
+    default: '{}',
+  }),
+  heartbeat: duration(
+    { default: '2s', least: '100ms', most: '5m' },
+    {
+      says: 'How often a mark is written through the log of the primary.',
+      why: 'It moves the slot of an idle database and makes the lag known; it costs one tiny record of WAL each time.',
+    },
+  ),
+  wal_budget: size(
+    { default: '10GB', least: '16MB', most: '1000TB' },
+    {
+      says: 'How much WAL the primary may keep on our account before `changeover status` raises it.',
+      why: 'We only announce. To have the primary itself draw the line, set max_slot_wal_keep_size there.',
+    },
+  ),
+  lagging_after: duration(
+    { default: '30s', least: '1s', most: '30d' },
+    {
+      says: 'A secondary further behind than this is called lagging, unless an objective asks for less.',
+      why: 'Well above the heartbeat: an idle database is only as fresh as its last mark.',
+    },
+  ),
+});
+
+export type ConfigurationFile = z.output<typeof fileSchema>;
+
+/** The schema inside defaults and options. */
+function inside(schema: z.ZodType): z.ZodType {
+  let found: unknown = schema;
+  while (found instanceof z.ZodPrefault || found instanceof z.ZodOptional) found = found.unwrap();
+  return found as z.ZodType;
+}
+
+/** The schema at a place of the file; `*` in a path stands for any name or index. Undefined: nothing may stand there. */
+function schemaAt(path: readonly PropertyKey[]): z.ZodType | undefined {
+  let schema: z.ZodType | undefined = fileSchema;
+  for (const part of path) {
+    const holder: z.ZodType | undefined = schema && inside(schema);
+    if (holder instanceof z.ZodObject) schema = (holder.shape as Record<PropertyKey, z.ZodType>)[part];
+    else if (holder instanceof z.ZodRecord) schema = holder.valueType as z.ZodType;
+    else if (holder instanceof z.ZodArray) schema = holder.element as z.ZodType;
+    else return undefined;
+  }
+  return schema;
+}
+
+export function pageAt(path: readonly PropertyKey[]): Page | undefined {
+  const schema = schemaAt(path);
+  return schema && pages.get(schema);
+}
+
+/** The keys that a mapping at `path` may hold. Empty where it may hold each, or is no mapping. */
+export function keysAt(path: readonly PropertyKey[]): readonly string[] {
+  const schema = schemaAt(path);
+  const holder = schema && inside(schema);
+  return holder instanceof z.ZodObject ? Object.keys(holder.shape) : [];
+}
+
+/** Every option in the order of the file, depth first, with its path, for example `sites.*.postgres`. */
+export function options(
+  path: readonly string[] = [],
+): readonly { readonly path: readonly string[]; readonly page: Page }[] {
+  const schema = schemaAt(path);
+  const holder = schema && inside(schema);
+  const page = pageAt(path);
+  const own = page ? [{ path, page }] : [];
+  if (holder instanceof z.ZodObject)
+    return [...own, ...Object.keys(holder.shape).flatMap((key) => options([...path, key]))];
+  if (holder instanceof z.ZodRecord || holder instanceof z.ZodArray) return [...own, ...options([...path, '*'])];
+  return own;
+}

@@ -1,0 +1,220 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { loadConfiguration, readConfiguration } from '../../src/config/load.ts';
+import { isCode } from '../../src/error.ts';
+
+const env = {
+  LONDON_URL: 'postgres://app:Geheim1@london/shop',
+  DUBLIN_URL: 'postgres://app:Geheim2@dublin/shop',
+  EMPTY: '',
+};
+const read = (text: string) => readConfiguration(text, { env, folder: '/srv' });
+const complaintsAbout = (text: string): readonly string[] =>
+  read(text).problems.map(({ line, column, key, message }) => `${line}:${column} ${key}: ${message}`);
+
+const valid = `name: shop
+sites:
+  london: { postgres: "\${LONDON_URL}" }
+  dublin: { postgres: "\${DUBLIN_URL}" }
+primary: london
+`;
+const design = `# changeover.yaml: sites are symmetric; who leads is in the log, not here
+name: shop
+sites:
+  london: { postgres: "\${LONDON_URL}" }
+  dublin: { postgres: "\${DUBLIN_URL}" }
+  lake:   { duckdb: ./lake.duckdb, role: warehouse }
+primary: london            # only for the first start
+broker: { log: ./changeover-data }      # or kafka: / rabbitmq: / nats:
+tables:
+  - { match: "public.*", tier: critical }
+  - { match: "audit.*", tier: bulk }
+  - { match: "tmp_*", leave_out: true }
+objectives: { critical: { rpo: 5s, rto: 60s, verify_every: 24h } }
+`;
+
+test('the example of the design loads, but for the engine that this version does not speak', () => {
+  assert.deepEqual(complaintsAbout(design), [
+    '6:13 sites.lake.duckdb: this version replicates PostgreSQL only; take this site out',
+  ]);
+  const { configuration } = read(design.replace(/ {2}lake.*\n/, ''));
+  assert.equal(configuration?.folder, '/srv/changeover-data');
+  assert.equal(configuration?.sites[0]?.url, env.LONDON_URL);
+  assert.deepEqual(configuration?.objectives, { critical: { rpoMs: 5000, rtoMs: 60_000, verifyEveryMs: 86_400_000 } });
+  assert.equal(configuration?.lagMsMax, 5000, 'the least objective decides what is called lagging');
+  assert.deepEqual(configuration?.tables[2], { match: 'tmp_*', leaveOut: true });
+});
+
+/** What is done to the valid file -> what is said about it. */
+const slips: readonly (readonly [string, (text: string) => string, readonly string[]])[] = [
+  ['an unknown key', (text) => `${text}hartbeat: 5s\n`, ['6:1 hartbeat: is not known here; did you mean heartbeat?']],
+  [
+    'a key nothing like any other',
+    (text) => text.replace('{ postgres: "${DUBLIN_URL}" }', '{ postgres: "${DUBLIN_URL}", colour: red }'),
+    ['4:40 sites.dublin.colour: is not known here; known are postgres, password, role'],
+  ],
+  ['a key given twice', (text) => `${text}name: other\n`, ['6:1 this key is given twice; keep one of the two']],
+  ['a tab', (text) => text.replace('  dublin', '\tdublin'), ['4:1 a tab is no indentation in YAML; use spaces']],
+  [
+    'a primary that is no site',
+    (text) => text.replace('primary: london', 'primary: londn'),
+    ['5:10 primary: "londn" is none of the sites; did you mean london?'],
+  ],
+  [
+    'a primary that only receives',
+    (text) => text.replace('"${LONDON_URL}"', '"${LONDON_URL}", role: warehouse'),
+    ['5:10 primary: london is a warehouse, and those only receive; name a peer'],
+  ],
+  [
+    'one site only',
+    (text) => text.replace(/ {2}dublin.*\n/, ''),
+    ['2:1 sites: one site is no replication; name at least two'],
+  ],
+  [
+    'a missing key',
+    (text) => text.replace('primary: london\n', ''),
+    ['1:1 primary: is missing; write the name of one of the sites'],
+  ],
+  [
+    'a bad duration',
+    (text) => `${text}heartbeat: 5 parsecs\n`,
+    ['6:12 heartbeat: "5 parsecs" is no duration; write a number and one of ms, s, m, h, d, for example 5s'],
+  ],
+  [
+    'a number without its unit',
+    (text) => `${text}heartbeat: 5\n`,
+    ['6:12 heartbeat: "5" is not what belongs here; write a number and one of ms, s, m, h, d, for example 5s'],
+  ],
+  [
+    'a size out of bounds',
+    (text) => `${text}wal_budget: 1kB\n`,
+    ['6:13 wal_budget: "1kB" is out of bounds; write at least 16MB and at most 1000TB'],
+  ],
+  [
+    'a pattern of three parts',
+    (text) => `${text}tables:\n  - match: a.b.c\n`,
+    [
+      '7:12 tables[0].match: "a.b.c" is no pattern of tables; write schema.table or table, with * for any run of characters, for example public.*',
+    ],
+  ],
+  [
+    'a copy of itself',
+    (text) => text.replace('DUBLIN_URL', 'LONDON_URL'),
+    ['4:23 sites.dublin.postgres: is the same database as sites.london; a copy needs a place of its own'],
+  ],
+  [
+    'an objective for nobody',
+    (text) => `${text}tables: [{ match: "*", tier: critical }]\nobjectives: { critcal: { rpo: 5s } }\n`,
+    ['7:15 objectives.critcal: no rule of tables has this tier; did you mean critical?'],
+  ],
+  [
+    'an objective below the heartbeat',
+    (text) => `${text}tables: [{ match: "*", tier: a }]\nobjectives: { a: { rpo: 3s } }\n`,
+    ['7:25 objectives.a.rpo: is less than two heartbeats of 2s; write heartbeat: at most half of it'],
+  ],
+  [
+    'a name that no slot can have',
+    (text) => text.replace('shop', 'Shop-1'),
+    ['1:7 name: "Shop-1" is no name for a lane; write small letters, digits and _, a letter first, at most 40'],
+  ],
+  [
+    'a variable that is not set',
+    (text) => text.replace('DUBLIN_URL', 'CORK_URL'),
+    ['4:23 sites.dublin.postgres: the environment variable CORK_URL is not set; set it, or write ${CORK_URL:-default}'],
+  ],
+  [
+    'an empty variable',
+    (text) => text.replace('DUBLIN_URL', 'EMPTY'),
+    ['4:23 sites.dublin.postgres: the environment variable EMPTY is empty; set it, or write ${EMPTY:-default}'],
+  ],
+  ['an empty file', () => '# nothing\n', ['1:1 the file is empty; changeover init writes one to start from']],
+];
+
+for (const [slip, change, expected] of slips) {
+  test(`says where and what would be right: ${slip}`, () => {
+    assert.deepEqual(
+      complaintsAbout(change(valid)).map((line) => line.replace(/^(\d+:\d+) : /, '$1 ')),
+      expected,
+    );
+  });
+}
+
+test('says everything at once, in the order of the file', () => {
+  const broken = valid
+    .replace('primary: london', 'primary: x\nheartbeat: soon\nnmae: y')
+    .replace('name: shop', 'name: SHOP');
+  assert.deepEqual(
+    read(broken).problems.map(({ key }) => key),
+    ['name', 'primary', 'heartbeat', 'nmae'],
+  );
+});
+
+test('never quotes an address, a password or a line of the file', () => {
+  const secret = 'hunter2';
+  const leaks = [
+    `postgres: mysql://u:${secret}@h/db`,
+    `postgres: "postgres://u:${secret}@h:bad/db"`,
+    `postgres: "postgres://u:${secret}@h"`,
+    `postgres://u:${secret}@h/db`,
+    `postgres: *${secret}`,
+    `postgres: @${secret}`,
+    `postgres: "${secret}`,
+    `postgres: ["${secret}"]`,
+    `postgres: "\${${secret}:-x}", password: [${secret}]`,
+    `postgres: "postgres://u:${secret}@h/db", password: ${secret}`,
+    `password: "\\y${secret}"`,
+  ];
+  for (const leak of leaks) {
+    const complaints = complaintsAbout(valid.replace('postgres: "${DUBLIN_URL}"', leak));
+    assert.notEqual(complaints.length, 0, leak);
+    assert.doesNotMatch(complaints.join('\n'), new RegExp(secret), leak);
+  }
+});
+
+test('takes secrets from the environment, from defaults and from files', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'changeover-config-'));
+  try {
+    await writeFile(join(folder, 'password'), 'p@ss:w/rd%#\n');
+    const text = valid
+      .replace('"${LONDON_URL}"', '"postgres://app@${HOST:-london}/shop", password: { file: ./password }')
+      .replace('"${DUBLIN_URL}"', '{ file: ./nowhere }');
+    const { problems } = readConfiguration(text, { env: {}, folder });
+    assert.equal(
+      problems[0]?.message,
+      'the file ./nowhere cannot be read (ENOENT); check its path and its permissions',
+    );
+    const mended = readConfiguration(text.replace('./nowhere', './url'), { env: {}, folder: await withUrl(folder) });
+    const london = new URL(mended.configuration?.sites[0]?.url ?? '');
+    assert.equal(london.hostname, 'london');
+    assert.equal(decodeURIComponent(london.password), 'p@ss:w/rd%#');
+    assert.equal(mended.configuration?.sites[1]?.url, 'postgres://dublin/shop');
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+async function withUrl(folder: string): Promise<string> {
+  await writeFile(join(folder, 'url'), 'postgres://dublin/shop\n');
+  return folder;
+}
+
+test('the code tells whether only secrets are missing, and the message names file, line and column', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'changeover-config-'));
+  const file = join(folder, 'changeover.yaml');
+  try {
+    await assert.rejects(loadConfiguration(file, { env }), (error) => isCode(error, 'CONFIG_UNREADABLE'));
+    await writeFile(file, valid);
+    await assert.rejects(loadConfiguration(file, { env: {} }), (error) => {
+      assert(isCode(error, 'CONFIG_SECRET_MISSING') && error instanceof Error);
+      assert.match(error.message, /changeover\.yaml:3:23 sites\.london\.postgres: the environment variable LONDON_URL/);
+      return true;
+    });
+    await writeFile(file, `${valid}x: 1\n`);
+    await assert.rejects(loadConfiguration(file, { env: {} }), (error) => isCode(error, 'CONFIG_INVALID'));
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
