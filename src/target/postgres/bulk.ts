@@ -4,7 +4,7 @@ import type { Table } from '../../change/table.ts';
 import { quoteIdentifier } from '../../engine/postgres/identifier.ts';
 import { ChangeoverError } from '../../error.ts';
 import { copyText, type Line } from './copy-text.ts';
-import { changedPlaces, type PlanOf } from './ordered.ts';
+import { changedPlaces, type PlanOf, plansOf } from './ordered.ts';
 import type { Plan } from './plan.ts';
 import type { Session, Ticket } from './session.ts';
 
@@ -36,8 +36,9 @@ export class Bulk {
 
   async write(changes: readonly RowChange[]): Promise<void> {
     const expected: { readonly ticket: Ticket; readonly rows: number; readonly name: string }[] = [];
+    const plans = await plansOf(changes, this.#planOf);
     for (const [table, sets] of byTable(changes)) {
-      const plan = await this.#planOf(table);
+      const plan = plans(table);
       // Rows that go, before rows that change, before rows that come: a unique value is free before it is taken.
       if (sets.deletes.length > 0) {
         const ticket = await this.#remove(

@@ -1,27 +1,43 @@
 import type { Change, RowChange, Update } from '../../change/change.ts';
 import { cells, fillUnchanged, hasUnchanged, type Row } from '../../change/row.ts';
 import type { Table } from '../../change/table.ts';
-import { ChangeoverError, unreachable } from '../../error.ts';
+import { assert, ChangeoverError, unreachable } from '../../error.ts';
 import { parameters } from './copy-text.ts';
 import type { Plan } from './plan.ts';
 import type { Session, Ticket } from './session.ts';
 
 export type PlanOf = (table: Table) => Promise<Plan>;
 
-/** Writes row changes one by one, in their order, without waiting for each. A row that should be there and is not is drift: an update
- *  writes the source's row, a delete has nothing left to do. Returns how many rows had drifted. Throws TARGET_CONFLICT when a row
- *  is in the way, TARGET_DRIFT when a missing row cannot be rebuilt. */
-export async function writeOrdered(session: Session, changes: readonly RowChange[], planOf: PlanOf): Promise<number> {
+/** Looks all tables up at once: a look-up settles the session, and tickets do not outlive that. */
+export async function plansOf(changes: readonly RowChange[], planOf: PlanOf): Promise<(table: Table) => Plan> {
+  const plans = new Map<Table, Plan>();
+  for (const { table } of changes) {
+    if (!plans.has(table)) plans.set(table, await planOf(table));
+  }
+  return (table) => {
+    const plan = plans.get(table);
+    assert(plan !== undefined, 'A table that was not looked up');
+    return plan;
+  };
+}
+
+/** Sends row changes one by one, in their order, without waiting for their answers, behind a savepoint. Gives the tickets of those
+ *  that must each find a row: where one does not, `writeCarefully` does it all again. */
+export async function sendOrdered(
+  session: Session,
+  changes: readonly RowChange[],
+  planOf: PlanOf,
+): Promise<readonly Ticket[]> {
+  const plans = await plansOf(changes, planOf);
   const tickets: Ticket[] = [];
   await session.run('SAVEPOINT ordered');
   for (const change of changes) {
-    const ticket = await send(session, await planOf(change.table), change);
+    const ticket = await send(session, plans(change.table), change);
     if (change.kind !== 'insert') tickets.push(ticket);
   }
-  const counts = await session.settle('Applying changes');
-  if (tickets.every((ticket) => counts[ticket] !== 0)) return 0;
-  return writeCarefully(session, changes, planOf);
+  return tickets;
 }
+
 async function send(session: Session, plan: Plan, change: RowChange): Promise<Ticket> {
   const identifying = plan.keyPlaces.length > 0 ? plan.keyPlaces : plan.places;
   switch (change.kind) {
@@ -67,8 +83,10 @@ export function changedPlaces(plan: Plan, row: Row): readonly number[] {
   return plan.places.filter((place) => sent[place]);
 }
 
-/** The same, waiting for each: slow, and able to mend what is missing. */
-async function writeCarefully(session: Session, changes: readonly RowChange[], planOf: PlanOf): Promise<number> {
+/** Takes back what was sent since the savepoint and writes it again, waiting for each: slow, and able to mend. A row that should be
+ *  there and is not is drift: an update writes the source's row, a delete has nothing left to do. Returns how many had drifted.
+ *  Throws TARGET_DRIFT when a missing row cannot be rebuilt. */
+export async function writeCarefully(session: Session, changes: readonly RowChange[], planOf: PlanOf): Promise<number> {
   let drifted = 0;
   await session.run('ROLLBACK TO SAVEPOINT ordered');
   for (const change of changes) {

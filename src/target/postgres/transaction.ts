@@ -4,9 +4,9 @@ import { quoteIdentifier, quoteLiteral, quoteTable } from '../../engine/postgres
 import { ChangeoverError, isCode, unreachable } from '../../error.ts';
 import type { Checkpoint, Order, TargetTransaction } from '../target.ts';
 import type { Bulk } from './bulk.ts';
-import { isRowChange, type PlanOf, writeOrdered } from './ordered.ts';
+import { isRowChange, type PlanOf, sendOrdered, writeCarefully } from './ordered.ts';
 import { createSchema } from './schema.ts';
-import type { Session } from './session.ts';
+import type { Session, Ticket } from './session.ts';
 
 export interface TransactionOptions {
   readonly session: Session;
@@ -16,8 +16,8 @@ export interface TransactionOptions {
   readonly replan: () => void;
   /** The lane wrote these tables before: a snapshot may empty them. */
   readonly ours: boolean;
-  /** Replaces the checkpoint within the transaction, by the number of drifted rows and what it was before. */
-  readonly writeCheckpoint: (checkpoint: Checkpoint, drifted: number) => Promise<void>;
+  /** Sends what replaces the checkpoint; it must touch one row. */
+  readonly sendCheckpoint: (checkpoint: Checkpoint, drifted: number) => Promise<Ticket>;
   readonly committed: (checkpoint: Checkpoint) => void;
 }
 
@@ -26,6 +26,9 @@ export class PostgresTransaction implements TargetTransaction {
   readonly #options: TransactionOptions;
   #state: 'fresh' | 'open' | 'done' = 'fresh';
   #drifted = 0;
+  /** Sent, and not known to have found their rows: looked at when the next thing must be known, so that a small transaction goes out
+   *  together with its checkpoint. */
+  #unproven: { readonly changes: readonly RowChange[]; readonly tickets: readonly Ticket[] } | undefined;
 
   constructor(options: TransactionOptions) {
     this.#options = options;
@@ -33,6 +36,7 @@ export class PostgresTransaction implements TargetTransaction {
 
   async write(changes: readonly Change[], order: Order): Promise<void> {
     await this.#begin();
+    await this.#prove();
     if (order === 'net') return this.#writeNet(changes.filter(isRowChange));
     let run: RowChange[] = [];
     for (const change of changes) {
@@ -43,15 +47,24 @@ export class PostgresTransaction implements TargetTransaction {
       if (change.kind === 'commit' || change.kind === 'message') continue;
       await this.#writeOrdered(run);
       run = [];
+      await this.#prove();
       await this.#writeOther(change);
     }
     await this.#writeOrdered(run);
   }
 
   async commit(checkpoint: Checkpoint): Promise<void> {
-    const { session, bulk, writeCheckpoint, committed } = this.#options;
+    const { session, bulk, sendCheckpoint, committed } = this.#options;
     await this.#begin();
-    await writeCheckpoint(checkpoint, this.#drifted);
+    let ticket = await sendCheckpoint(checkpoint, this.#drifted);
+    let counts = await session.settle('Applying changes');
+    if (this.#isMissing(counts)) {
+      await this.#mend();
+      ticket = await sendCheckpoint(checkpoint, this.#drifted);
+      counts = await session.settle('Applying changes');
+    }
+    if (counts[ticket] !== 1)
+      throw new ChangeoverError('TARGET_STALE', 'The checkpoint is not the one that we continue from');
     // Once COMMIT is sent nobody knows whether it came through, until the checkpoint is read again.
     this.#state = 'done';
     await session.run('COMMIT');
@@ -99,7 +112,27 @@ export class PostgresTransaction implements TargetTransaction {
 
   async #writeOrdered(changes: readonly RowChange[]): Promise<void> {
     if (changes.length === 0) return;
-    this.#drifted += await writeOrdered(this.#options.session, changes, this.#options.planOf);
+    await this.#prove();
+    const { session, planOf } = this.#options;
+    this.#unproven = { changes, tickets: await sendOrdered(session, changes, planOf) };
+  }
+
+  /** Waits for what was sent, and mends it where rows were missing. */
+  async #prove(): Promise<void> {
+    if (!this.#unproven) return;
+    const counts = await this.#options.session.settle('Applying changes');
+    if (this.#isMissing(counts)) await this.#mend();
+    this.#unproven = undefined;
+  }
+
+  #isMissing(counts: readonly number[]): boolean {
+    return this.#unproven?.tickets.some((ticket) => counts[ticket] === 0) ?? false;
+  }
+
+  async #mend(): Promise<void> {
+    const { session, planOf } = this.#options;
+    this.#drifted += await writeCarefully(session, this.#unproven?.changes ?? [], planOf);
+    this.#unproven = undefined;
   }
 
   async #writeOther(change: Truncate | Snapshot | Rows | Extract<Change, { kind: 'schema' }>): Promise<void> {
