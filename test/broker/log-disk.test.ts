@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Broker } from '../../src/broker/broker.ts';
+import type { Disk } from '../../src/broker/log/disk.ts';
+import { openLogReader } from '../../src/broker/log/reader.ts';
+import { openLogBroker } from '../../src/broker/log/writer.ts';
+import { epoch } from '../../src/change/position.ts';
+import { type Code, isCode } from '../../src/error.ts';
+import { take } from '../conformance/broker.ts';
+import { first, position, whole, wholes } from './batches.ts';
+import { errno, type Faults, faultyDisk, fragileDisk, seeded } from './disks.ts';
+import { temporaryFolder, verdictOn } from './folder.ts';
+
+const timeout = 60_000;
+
+const rejects = (promise: Promise<unknown>, code: Code): Promise<void> =>
+  assert.rejects(promise, (error) => isCode(error, code));
+
+const open = (folder: string, disk: Disk, signal: AbortSignal): Promise<Broker> =>
+  openLogBroker({ folder, disk, segmentBytesMax: 4096 }, signal);
+
+test('a full disk refuses a batch, takes its torn bytes away, and heals', { timeout }, async ({ signal }) => {
+  await using folder = await temporaryFolder();
+  const faults: Faults = {};
+  await using writer = await open(folder.path, faultyDisk(faults), signal);
+  await writer.append(first, whole(1));
+  await using reader = await openLogReader({ folder: folder.path }, signal);
+  for (const room of [0, 1, 50, 150]) {
+    faults.room = () => room;
+    const late = await Promise.allSettled([writer.append(first, whole(2)), writer.append(epoch(2), whole(3))]);
+    assert.ok(late.every((one) => one.status === 'rejected' && isCode(one.reason, 'BROKER_DISK_FULL')));
+    assert.deepEqual(await writer.tail(), position(1));
+    assert.equal((await verdictOn(folder.path, signal))?.kind, 'whole');
+  }
+  delete faults.room;
+  assert.equal(await writer.append(first, whole(2)), 1);
+  assert.equal((await take(reader, 0, 2, signal)).length, 2);
+  assert.equal((await verdictOn(folder.path, signal))?.kind, 'whole');
+});
+
+test('a disk that is full when a segment should begin heals as well', { timeout }, async ({ signal }) => {
+  await using folder = await temporaryFolder();
+  const faults: Faults = {};
+  await using writer = await open(folder.path, faultyDisk(faults), signal);
+  await writer.append(first, whole(1, 4000));
+  for (const room of [0, 30]) {
+    faults.room = () => room;
+    await rejects(writer.append(first, whole(2, 4000)), 'BROKER_DISK_FULL');
+    assert.equal((await verdictOn(folder.path, signal))?.kind, 'whole');
+  }
+  delete faults.room;
+  assert.equal(await writer.append(first, whole(2, 4000)), 1);
+  await using reader = await openLogReader({ folder: folder.path }, signal);
+  assert.equal((await take(reader, 0, 2, signal)).length, 2);
+});
+
+test('after a sync that failed the log takes nothing until it is opened again', { timeout }, async ({ signal }) => {
+  await using folder = await temporaryFolder();
+  const faults: Faults = {};
+  {
+    await using writer = await open(folder.path, faultyDisk(faults), signal);
+    await writer.append(first, whole(1));
+    faults.sync = (file) => (file.endsWith('.segment') ? errno('EIO') : undefined);
+    await rejects(writer.append(first, whole(2)), 'BROKER_IO');
+    delete faults.sync;
+    await rejects(writer.append(first, whole(2)), 'BROKER_IO');
+    await using reader = await openLogReader({ folder: folder.path }, signal);
+    assert.equal((await reader.observe()).next, 1);
+  }
+  // What was written is whole, so it is kept, but only once the disk was made to take it again.
+  const written: string[] = [];
+  faults.room = (file) => void written.push(file);
+  await using writer = await open(folder.path, faultyDisk(faults), signal);
+  assert.ok(written.some((file) => file.endsWith('.segment')));
+  assert.deepEqual(await writer.tail(), position(2));
+  assert.equal(await writer.append(first, whole(3)), 2);
+  assert.equal((await verdictOn(folder.path, signal))?.kind, 'whole');
+});
+
+test('after any power cut every batch that was acknowledged is there', { timeout }, async ({ signal }) => {
+  for (let seed = 1; seed <= 150; seed += 1) {
+    const chance = seeded(seed);
+    await using folder = await temporaryFolder();
+    const disk = fragileDisk();
+    await using writer = await open(folder.path, disk, signal);
+    let acknowledged = 0;
+    const appending = wholes(2 + Math.floor(chance() * 40), 1, Math.floor(chance() * 900)).map(async (batch, index) => {
+      // In bursts, so that groups hold several entries.
+      for (let turns = Math.floor(index / 5) * 3; turns > 0; turns -= 1) await new Promise(setImmediate);
+      acknowledged = Math.max(acknowledged, 1 + (await writer.append(first, batch)));
+    });
+    for (let turns = Math.floor(chance() * 120); turns > 0; turns -= 1) await new Promise(setImmediate);
+    const promised = acknowledged;
+    await using left = await disk.powerCut(folder.path, chance);
+    await using again = await openLogBroker({ folder: left.path, segmentBytesMax: 4096 }, signal).catch((cause) =>
+      assert.fail(new Error(`seed ${seed}`, { cause })),
+    );
+    const tail = Number((await again.tail())?.order ?? 0);
+    assert.ok(tail >= promised, `seed ${seed}: ${promised} acknowledged, ${tail} left`);
+    await again.append(first, whole(tail + 1));
+    assert.equal((await verdictOn(left.path, signal))?.kind, 'whole', `seed ${seed}`);
+    await Promise.all(appending);
+  }
+});
