@@ -14,7 +14,7 @@ const table: Record<string, readonly string[]> = {
   telemetry: ['error', 'change'],
   flow: ['error'],
   change: ['error'],
-  engine: ['error', 'flow', 'change'],
+  engine: ['error', 'finding', 'flow', 'change'],
   source: ['change', 'flow', 'error', 'finding', 'telemetry'],
   broker: ['change', 'flow', 'error', 'finding', 'telemetry'],
   target: ['change', 'flow', 'error', 'finding', 'telemetry'],

@@ -201,7 +201,7 @@ function distance(status: Status, secondary: SecondaryStatus): Judgement {
     return judgement('LAGGING', `how far ${site} is behind ${primary} could not be found out`);
   const toCapture = status.source.value.notCapturedBytes;
   const waits = [
-    ...(toCapture > 0 ? [`${bytesWords(toCapture)} to capture`] : []),
+    ...(toCapture !== undefined && toCapture > 0 ? [`${bytesWords(toCapture)} to capture`] : []),
     ...(notApplied.entries > 0
       ? [`${countWords(notApplied.entries, 'entry', 'entries')} (${bytesWords(notApplied.bytes)}) to apply`]
       : []),

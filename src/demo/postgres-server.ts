@@ -144,11 +144,11 @@ function configuration(port: number, options: PostgresServerOptions): string {
     .join('');
 }
 
-/** The last line of postmaster.pid is `ready` once connections are taken.
+/** The last line of postmaster.pid is `ready` once connections are taken, or `standby` once a standby takes them.
  *  https://www.postgresql.org/docs/current/storage-file-layout.html */
 async function isReady(data: string): Promise<boolean> {
   const text = await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '');
-  return text.split('\n')[7]?.trim() === 'ready';
+  return ['ready', 'standby'].includes(text.split('\n')[7]?.trim() ?? '');
 }
 
 /** SIGKILLs the server and its backends at once, as a power cut does: the postmaster alone would leave backends running. */

@@ -1,5 +1,6 @@
 import type { Batch } from '../change/change.ts';
 import type { Position } from '../change/position.ts';
+import type { SourceProfile } from '../change/profile.ts';
 import type { Finding } from '../finding.ts';
 
 /** A database whose committed changes we read, in commit order. One reader at a time. */
@@ -26,17 +27,22 @@ export interface SourceObservation {
   /** Bytes of log that the source keeps on our account, and the most that it would keep (undefined: no limit is set). */
   readonly retainedBytes: number;
   readonly retainedBytesMax: number | undefined;
-  /** Bytes between the acknowledged position and the end of the log: what would be lost if the source vanished now. */
-  readonly notCapturedBytes: number;
+  /** Bytes between the acknowledged position and the end of the log: what would be lost if the source vanished now.
+   *  Undefined: nothing is kept for us, so nobody knows. */
+  readonly notCapturedBytes: number | undefined;
 }
 
 /** The questions that are asked of a source from outside the stream. */
 export interface SourceInspector extends AsyncDisposable {
   observe(signal: AbortSignal): Promise<SourceObservation>;
-  /** Commits a marker and returns its position: all that was committed before the call lies before it. */
+  /** Commits a marker and returns a position: who has reached it has all that was committed before the call, and the marker's
+   *  own commit reaches it, so that also an idle source gets there. */
   mark(signal: AbortSignal): Promise<Position>;
   /** Everything that would keep replication from starting or from being right, with its cure. */
   check(signal: AbortSignal): Promise<readonly Finding[]>;
-  /** Removes whatever Changeover made at the source (slot, publication). For `--restart` and for leaving. */
+  /** What the target must be able to hold, for its check. Throws SOURCE_UNREACHABLE, SOURCE_LOGIN_REFUSED. */
+  profile(signal: AbortSignal): Promise<SourceProfile>;
+  /** Removes whatever Changeover made at the source (slot, publication). For `--restart` and for leaving.
+   *  Throws SOURCE_SLOT_BUSY while a reader is connected. */
   forget(signal: AbortSignal): Promise<void>;
 }

@@ -1,5 +1,6 @@
 import type { Change } from '../change/change.ts';
 import type { Epoch, Offset, Position } from '../change/position.ts';
+import type { SourceProfile } from '../change/profile.ts';
 import type { Finding } from '../finding.ts';
 
 /** How far a target is, kept in the target and committed with the rows (invariant 4). */
@@ -45,7 +46,10 @@ export interface TargetObservation {
 /** The questions that are asked of a target from outside the stream. */
 export interface TargetInspector extends AsyncDisposable {
   observe(signal: AbortSignal): Promise<TargetObservation>;
-  check(signal: AbortSignal): Promise<readonly Finding[]>;
-  /** Removes the checkpoint, so that a new snapshot may begin. Replicated tables stay; the snapshot empties them. */
+  /** Everything that would keep replication from starting or from being right, with its cure. Without a `source` (it cannot be
+   *  reached) only what the target alone tells. */
+  check(source: SourceProfile | undefined, signal: AbortSignal): Promise<readonly Finding[]>;
+  /** Removes the checkpoint, so that a new snapshot may begin. Replicated tables stay; the snapshot empties them.
+   *  Throws TARGET_BUSY while a writer holds the target. */
   forget(signal: AbortSignal): Promise<void>;
 }

@@ -1,0 +1,48 @@
+import { clockFindings, type Found, refusedFinding, versionFindings } from '../../engine/postgres/access.ts';
+import { type ConnectOptions, connect } from '../../engine/postgres/connect.ts';
+import { checkPrivileges } from './check/privilege.ts';
+import { checkPublication } from './check/publication.ts';
+import { checkServer } from './check/server.ts';
+import { checkSlot } from './check/slot.ts';
+import { checkTables } from './check/table.ts';
+import { readFacts, readVersion, type SourceFacts } from './facts.ts';
+import { copied, type Wanted } from './coverage.ts';
+
+export interface SourceCheckOptions {
+  readonly connect: ConnectOptions;
+  readonly slot: string;
+  readonly publication: string;
+  readonly wanted: Wanted;
+  readonly walBudgetBytes: number | undefined;
+  /** This machine's clock, milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** Looks at a source on a connection of its own, as a lane would open it. What keeps us out is a finding too. */
+export async function checkSource(options: SourceCheckOptions, signal: AbortSignal): Promise<readonly Found[]> {
+  const opened = await connect(options.connect, signal).catch((error: unknown) => {
+    signal.throwIfAborted();
+    return { refused: refusedFinding('SOURCE', options.connect.url, error) };
+  });
+  if ('refused' in opened) return [opened.refused];
+  await using connection = opened;
+  const version = await readVersion(connection);
+  const unsuitable = versionFindings('SOURCE', version);
+  if (unsuitable.some((found) => found.severity === 'blocker')) return unsuitable;
+  const facts = await readFacts(connection, options);
+  return [...unsuitable, ...judge(facts, options), ...clockFindings(facts.server.clockMs, options.now())];
+}
+
+/** All that the facts say, in the order in which a person would mend it. */
+export function judge(
+  facts: SourceFacts,
+  { slot, publication, wanted, walBudgetBytes }: Omit<SourceCheckOptions, 'connect' | 'now'>,
+): readonly Found[] {
+  return [
+    ...checkServer(facts, walBudgetBytes),
+    ...checkPrivileges(facts.server, copied(facts.tables, wanted)),
+    ...checkPublication(facts, publication, wanted),
+    ...checkSlot(facts, slot, walBudgetBytes),
+    ...checkTables(facts.tables.filter(wanted), facts.server.version),
+  ];
+}
