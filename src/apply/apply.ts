@@ -140,6 +140,8 @@ class Lane {
       this.#stage = { kind: 'copying' };
     }
     if (this.#stage.kind === 'copying') {
+      // The opening of a run says nothing yet. A checkpoint for it would claim the target before its tables were looked at.
+      if (batch.changes.length === 0 && !batch.end) return;
       const checkpoint = this.#checkpointAt(entry);
       await using transaction = await this.#options.target.begin(signal);
       await transaction.write(batch.changes, 'kept');

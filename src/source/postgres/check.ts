@@ -5,8 +5,8 @@ import { checkPublication } from './check/publication.ts';
 import { checkServer } from './check/server.ts';
 import { checkSlot } from './check/slot.ts';
 import { checkTables } from './check/table.ts';
-import { readFacts, readVersion, type SourceFacts } from './facts.ts';
 import { copied, type Wanted } from './coverage.ts';
+import { readFacts, readVersion, type SourceFacts } from './facts.ts';
 
 export interface SourceCheckOptions {
   readonly connect: ConnectOptions;

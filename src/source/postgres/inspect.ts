@@ -7,9 +7,9 @@ import { sessionOf } from '../../engine/postgres/session.ts';
 import { assert, ChangeoverError } from '../../error.ts';
 import type { SourceInspector, SourceObservation } from '../source.ts';
 import { checkSource } from './check.ts';
+import type { Wanted } from './coverage.ts';
 import { namesOf } from './names.ts';
 import { readProfile } from './profile.ts';
-import type { Wanted } from './coverage.ts';
 
 export interface SourceInspectorOptions {
   readonly url: string;

@@ -2,8 +2,8 @@ import type { SourceProfile } from '../../change/profile.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
 import { readDatabase, readExtensions } from '../../engine/postgres/database.ts';
 import { objects } from '../../engine/postgres/json.ts';
-import { readTables } from './facts.ts';
 import { copied, type Wanted } from './coverage.ts';
+import { readTables } from './facts.ts';
 
 const rolesSql = `
 SELECT DISTINCT pg_get_userbyid(held.role) AS role

@@ -85,10 +85,13 @@ export class Bulk {
       rows,
     );
     const set = columns.filter((column) => !column.always && !column.key).map((column) => quoteIdentifier(column.name));
+    const assignments = set.map((name) => `${name} = s.${name}`).join(', ');
     // Where nothing but the key was sent, nothing changes, but the row must be there.
-    const names = set.length > 0 ? set : plan.keyColumns.slice(0, 1).map((column) => quoteIdentifier(column.name));
-    const assignments = names.map((name) => `${name} = s.${name}`).join(', ');
-    return this.#session.run(`UPDATE ${plan.name} t SET ${assignments} FROM ${staged} WHERE ${match(plan)}`);
+    const sql =
+      set.length > 0
+        ? `UPDATE ${plan.name} t SET ${assignments} FROM ${staged} WHERE ${match(plan)}`
+        : `SELECT FROM ${plan.name} t, ${staged} WHERE ${match(plan)}`;
+    return this.#session.run(sql);
   }
 
   async #remove(plan: Plan, keys: readonly Row[]): Promise<Ticket> {

@@ -112,8 +112,10 @@ function newPlan(name: string, columns: readonly TargetColumn[]): Plan {
       if (known) return known;
       const set = columns.filter((column) => places.includes(column.place) && !column.always);
       const assignments = set.map((column, index) => `${quoteIdentifier(column.name)} = $${index + 1}`).join(', ');
+      const update = `UPDATE ${name} SET ${assignments}`;
+      // Nothing that may be written was sent: nothing changes, but the row must be there.
       const statement = {
-        sql: `UPDATE ${name} SET ${assignments} WHERE ${where(name, columns, set.length + 1)}`,
+        sql: `${set.length > 0 ? update : `SELECT FROM ${name}`} WHERE ${where(name, columns, set.length + 1)}`,
         types: [...set, ...identifying].map((column) => column.typeOid),
       };
       updates.set(key, statement);

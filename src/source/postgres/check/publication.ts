@@ -1,8 +1,8 @@
 import { tableName } from '../../../change/table.ts';
 import { type Found, some } from '../../../engine/postgres/access.ts';
 import { quoteIdentifier } from '../../../engine/postgres/identifier.ts';
-import type { SourceFacts, TableFacts } from '../facts.ts';
 import { addTablesSql, copied, createPublicationSql, published, setTablesSql, type Wanted } from '../coverage.ts';
+import type { SourceFacts, TableFacts } from '../facts.ts';
 
 /** The publication decides which changes the server sends: whatever it leaves out is a silent gap (invariant 5). */
 export function checkPublication({ server, tables, publication }: SourceFacts, name: string, wanted: Wanted): Found[] {
