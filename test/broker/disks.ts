@@ -8,7 +8,8 @@ export const errno = (code: string): Error => Object.assign(new Error(code), { c
 export interface Faults {
   /** Says how many bytes of a write still fit, undefined: all. The rest fails with ENOSPC. */
   room?: (file: string, bytes: number) => number | undefined;
-  sync?: (file: string) => Error | undefined;
+  /** Comes before each sync: it can fail it, or hold it up. */
+  sync?: (file: string) => Promise<void>;
 }
 
 /** The real disk, as long as `faults` has nothing against it. */
@@ -25,8 +26,7 @@ export const faultyDisk = (faults: Faults): Disk => ({
         if (room !== undefined && room < bytes.length) throw errno('ENOSPC');
       },
       async sync() {
-        const error = faults.sync?.(name);
-        if (error) throw error;
+        await faults.sync?.(name);
         await file.sync();
       },
     };

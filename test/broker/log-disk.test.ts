@@ -60,7 +60,9 @@ test('after a sync that failed the log takes nothing until it is opened again', 
   {
     await using writer = await open(folder.path, faultyDisk(faults), signal);
     await writer.append(first, whole(1));
-    faults.sync = (file) => (file.endsWith('.segment') ? errno('EIO') : undefined);
+    faults.sync = async () => {
+      throw errno('EIO');
+    };
     await rejects(writer.append(first, whole(2)), 'BROKER_IO');
     delete faults.sync;
     await rejects(writer.append(first, whole(2)), 'BROKER_IO');
@@ -75,6 +77,29 @@ test('after a sync that failed the log takes nothing until it is opened again', 
   assert.deepEqual(await writer.tail(), position(2));
   assert.equal(await writer.append(first, whole(3)), 2);
   assert.equal((await verdictOn(folder.path, signal))?.kind, 'whole');
+});
+
+test('a reader gets nothing that is written but not yet durable', { timeout }, async ({ signal }) => {
+  await using folder = await temporaryFolder();
+  const faults: Faults = {};
+  await using writer = await open(folder.path, faultyDisk(faults), signal);
+  await writer.append(first, whole(1));
+  await using reader = await openLogReader({ folder: folder.path }, signal);
+  const [written, release] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  faults.sync = () => {
+    written.resolve();
+    return release.promise;
+  };
+  const events: string[] = [];
+  const appending = writer.append(first, whole(2));
+  await written.promise;
+  const reading = take(reader, 1, 1, signal).then(() => events.push('read'));
+  // Many turns, in each of which a reader that looked at the file alone would have found the entry.
+  for (let turns = 0; turns < 50; turns += 1) assert.equal((await reader.observe()).next, 1);
+  events.push('durable');
+  release.resolve();
+  await Promise.all([appending, reading]);
+  assert.deepEqual(events, ['durable', 'read']);
 });
 
 test('after any power cut every batch that was acknowledged is there', { timeout }, async ({ signal }) => {
