@@ -38,7 +38,8 @@ export interface ProfileColumn {
   readonly name: string;
   /** In the database's own words, qualified unless built in: `numeric(10,2)`, `public.mood`. */
   readonly type: string;
-  readonly generated: boolean;
+  /** `GENERATED ALWAYS AS (a + 1) STORED`. Undefined for a column that is written. */
+  readonly generated: string | undefined;
 }
 
 export interface ProfileTable {

@@ -4,8 +4,8 @@ import { type Connection, type ConnectOptions, connect } from './connect.ts';
 /** One connection for questions that come again and again: opened by the first, and anew after it broke. */
 export interface Session extends AsyncDisposable {
   /** Runs `work` alone on the connection, after the calls before it. `work` must be harmless when done twice: a connection
-   *  that died while idle says nothing about the server, so the work begins again on a new one. Aborting `signal` cuts the
-   *  connection. Throws what `connect` and `work` throw. */
+   *  that died while idle says nothing about the server, so the work begins again on a new one. After any
+   *  error the connection is closed, and an open transaction with it. Aborting `signal` cuts it. Throws what `connect` and `work` throw. */
   use<T>(work: (connection: Connection) => Promise<T>, signal: AbortSignal): Promise<T>;
 }
 

@@ -64,7 +64,8 @@ export interface ColumnFacts {
   readonly name: string;
   readonly type: string;
   readonly notNull: boolean;
-  readonly generated: 'no' | 'stored' | 'virtual';
+  /** `GENERATED ALWAYS AS (a + 1) STORED`. */
+  readonly generated: string | null;
 }
 
 export interface IndexFacts {
@@ -134,8 +135,10 @@ SELECT n.nspname AS schema, c.relname AS name,
   pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid) > 0 AS rewritten,
   (SELECT coalesce(json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
       'notNull', a.attnotnull,
-      'generated', CASE a.attgenerated WHEN '' THEN 'no' WHEN 's' THEN 'stored' ELSE 'virtual' END) ORDER BY a.attnum), '[]')
-    FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+      'generated', CASE WHEN a.attgenerated <> '' THEN 'GENERATED ALWAYS AS (' || pg_get_expr(g.adbin, g.adrelid) || ') '
+        || CASE a.attgenerated WHEN 's' THEN 'STORED' ELSE 'VIRTUAL' END END) ORDER BY a.attnum), '[]')
+    FROM pg_attribute a LEFT JOIN pg_attrdef g ON g.adrelid = a.attrelid AND g.adnum = a.attnum
+    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
   (SELECT coalesce(json_agg(json_build_object('name', ic.relname, 'primary', i.indisprimary, 'identity', i.indisreplident,
       'deferrable', NOT i.indimmediate, 'partial', i.indpred IS NOT NULL,
       'columns', ARRAY(SELECT coalesce(a.attname::text, '') FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(num, place)

@@ -26,7 +26,7 @@ export async function readProfile(connection: Connection, wanted: Wanted): Promi
       columns: columns.map((column) => ({
         name: column.name,
         type: column.type,
-        generated: column.generated !== 'no',
+        generated: column.generated ?? undefined,
       })),
     })),
     roles: roles.map(({ role }) => role),

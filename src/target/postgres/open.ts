@@ -1,10 +1,17 @@
-import { epoch, offset } from '../../change/position.ts';
 import type { Table } from '../../change/table.ts';
 import { connect } from '../../engine/postgres/connect.ts';
-import { quoteLiteral } from '../../engine/postgres/identifier.ts';
 import { ChangeoverError } from '../../error.ts';
 import type { Checkpoint, Target } from '../target.ts';
 import { Bulk } from './bulk.ts';
+import {
+  type CheckpointRow,
+  type CheckpointStep,
+  checkpointRow,
+  createCheckpointTableSql,
+  findCheckpointTableSql,
+  readCheckpointSql,
+  replaceCheckpointSql,
+} from './checkpoint.ts';
 import { lockKey } from './names.ts';
 import { type Plan, planFor } from './plan.ts';
 import { Session, type Ticket } from './session.ts';
@@ -16,11 +23,6 @@ export interface PostgresTargetOptions {
   readonly name: string;
 }
 
-/** What the checkpoint row holds. Without a stream: a former copy was given up, and its tables are still ours. */
-type Row =
-  | { readonly checkpoint: Checkpoint | undefined; readonly stream: string; readonly offset: string }
-  | undefined;
-
 /** Opens a PostgreSQL secondary, 14 or later, and takes the lane's lock there for as long as it is open.
  *  Throws TARGET_UNREACHABLE, TARGET_LOGIN_REFUSED, TARGET_PRIVILEGE, TARGET_BUSY. */
 export async function openPostgresTarget(options: PostgresTargetOptions, signal: AbortSignal): Promise<Target> {
@@ -29,7 +31,6 @@ export async function openPostgresTarget(options: PostgresTargetOptions, signal:
     signal,
   );
   const session = new Session(connection);
-  const lane = quoteLiteral(options.name);
   const plans = new Map<Table, Plan>();
   const planOf = async (table: Table): Promise<Plan> => {
     const known = plans.get(table);
@@ -39,7 +40,7 @@ export async function openPostgresTarget(options: PostgresTargetOptions, signal:
     return plan;
   };
   const bulk = new Bulk(session, planOf);
-  let row: Row;
+  let row: CheckpointStep['previous'];
 
   const close = async (): Promise<void> => {
     session.close();
@@ -52,36 +53,18 @@ export async function openPostgresTarget(options: PostgresTargetOptions, signal:
       'Locking the lane',
     );
     if (locked?.[0] !== 't') throw new ChangeoverError('TARGET_BUSY', 'Another process applies to this secondary');
-    row = await readRow(session, lane);
+    row = await readRow(session, options.name);
   } catch (error) {
     await close();
     throw error;
   }
 
-  const sendCheckpoint = (checkpoint: Checkpoint, drifted: number): Promise<Ticket> => {
-    const { stream, epoch: at, offset: place, position } = checkpoint;
-    const values = [
-      quoteLiteral(stream),
-      String(at),
-      String(place),
-      position ? quoteLiteral(position.origin) : 'NULL',
-      position ? String(position.order) : 'NULL',
-      position ? quoteLiteral(position.token) : 'NULL',
-    ];
-    // Invariant 7: only who knows the checkpoint that is there may replace it.
-    return session.run(
-      row
-        ? `UPDATE changeover.checkpoint SET (stream, epoch, log_offset, origin, position_order, position_token, drifted, updated_at)
-           = (${values.join(', ')}, drifted + ${drifted}, pg_catalog.clock_timestamp())
-           WHERE lane = ${lane} AND stream = ${quoteLiteral(row.stream)} AND log_offset = ${row.offset}`
-        : `INSERT INTO changeover.checkpoint (lane, stream, epoch, log_offset, origin, position_order, position_token, drifted)
-           VALUES (${[lane, ...values, drifted].join(', ')}) ON CONFLICT DO NOTHING`,
-    );
-  };
+  const sendCheckpoint = (checkpoint: Checkpoint, drifted: number): Promise<Ticket> =>
+    session.run(replaceCheckpointSql(options.name, { previous: row, next: checkpoint, drifted }));
 
   return {
     async checkpoint() {
-      row = await readRow(session, lane);
+      row = await readRow(session, options.name);
       return row?.checkpoint;
     },
     async begin(inner) {
@@ -94,7 +77,8 @@ export async function openPostgresTarget(options: PostgresTargetOptions, signal:
         ours: row !== undefined,
         sendCheckpoint,
         committed(checkpoint) {
-          row = { checkpoint, stream: checkpoint.stream, offset: String(checkpoint.offset) };
+          const { stream, epoch, offset } = checkpoint;
+          row = { checkpoint, stream, epoch: String(epoch), offset: String(offset) };
         },
       });
     },
@@ -125,34 +109,13 @@ async function prepare(session: Session): Promise<void> {
   // Not waiting for the disk costs nothing: after a crash rows and checkpoint are an earlier state together, and the log has the
   // rest. `flush` waits.
   await session.run('SET synchronous_commit = off');
-  const [exists] = await session.rows(
-    `SELECT pg_catalog.to_regclass('changeover.checkpoint')`,
-    'Looking for the checkpoint',
-  );
+  const [exists] = await session.rows(findCheckpointTableSql, 'Looking for the checkpoint');
   if (exists?.[0]) return;
-  await session.run('CREATE SCHEMA IF NOT EXISTS changeover');
-  await session.run(
-    `CREATE TABLE IF NOT EXISTS changeover.checkpoint (
-       lane text PRIMARY KEY, stream text NOT NULL, epoch bigint NOT NULL, log_offset bigint NOT NULL,
-       origin text, position_order numeric, position_token text,
-       drifted bigint NOT NULL DEFAULT 0, updated_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp())
-     WITH (fillfactor = 50)`,
-  );
+  for (const sql of createCheckpointTableSql) await session.run(sql);
   await session.settle('Making the place of the checkpoint');
 }
 
-async function readRow(session: Session, lane: string): Promise<Row> {
-  const [found] = await session.rows(
-    `SELECT stream, epoch, log_offset, origin, position_order, position_token FROM changeover.checkpoint WHERE lane = ${lane}`,
-    'Reading the checkpoint',
-  );
-  if (!found) return undefined;
-  const [stream, at, place, origin, order, token] = found;
-  if (!stream || !at || !place) return { checkpoint: undefined, stream: stream ?? '', offset: place ?? '0' };
-  const position = origin && order && token ? { origin, order: BigInt(order), token } : undefined;
-  return {
-    checkpoint: { stream, epoch: epoch(Number(at)), offset: offset(Number(place)), position },
-    stream,
-    offset: place,
-  };
+async function readRow(session: Session, lane: string): Promise<CheckpointRow | undefined> {
+  const [found] = await session.rows(readCheckpointSql(lane), 'Reading the checkpoint');
+  return found && checkpointRow(found);
 }

@@ -50,7 +50,7 @@ const generatedOf = (table: TableFacts, version: number): Set<string> =>
   new Set(
     version < generatedRefusedFrom
       ? []
-      : table.columns.filter((column) => column.generated !== 'no').map((column) => column.name),
+      : table.columns.filter((column) => column.generated !== null).map((column) => column.name),
   );
 
 function identityCure(table: TableFacts, version: number): string {

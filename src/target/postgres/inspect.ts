@@ -1,0 +1,56 @@
+import type { Connection, ConnectOptions } from '../../engine/postgres/connect.ts';
+import { sessionOf } from '../../engine/postgres/session.ts';
+import { ChangeoverError } from '../../error.ts';
+import type { TargetInspector, TargetObservation } from '../target.ts';
+import { checkTarget } from './check.ts';
+import { giveUpCheckpointSql } from './checkpoint.ts';
+import { readCheckpoint } from './facts.ts';
+import { lockKey } from './names.ts';
+
+export interface TargetInspectorOptions {
+  readonly url: string;
+  /** Of the lane. */
+  readonly name: string;
+  /** How findings name this side. */
+  readonly site?: string;
+  /** Milliseconds since 1970. Default: this machine's clock. */
+  readonly now?: () => number;
+}
+
+/** Connects when first asked, so that an unreachable server is a finding of `check` and no failure to open. */
+export function openTargetInspector(options: TargetInspectorOptions): TargetInspector {
+  const { url, name, site = 'secondary', now = Date.now } = options;
+  const connecting: ConnectOptions = { url, side: 'TARGET', application: 'changeover inspect' };
+  const session = sessionOf(connecting);
+  return {
+    observe: (signal) => session.use((connection) => observe(connection, name), signal),
+    forget: (signal) => session.use((connection) => forget(connection, name), signal),
+    async check(source, signal) {
+      const found = await checkTarget({ connect: connecting, lane: name, source, now }, signal);
+      return found.map((one) => ({ ...one, site }));
+    },
+    [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
+  };
+}
+
+/** A 64-bit advisory lock stands in pg_locks in two halves, told from a pair of 32-bit keys by objsubid.
+ *  https://www.postgresql.org/docs/current/view-pg-locks.html */
+const writingSql = `
+SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
+  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND (l.classid::bigint << 32 | l.objid::bigint) = $1)`;
+
+async function observe(connection: Connection, lane: string): Promise<TargetObservation> {
+  const [[writing] = []] = await connection.rows(writingSql, [lockKey(lane)]);
+  const kept = await readCheckpoint(connection, lane);
+  return { checkpoint: kept?.checkpoint, writing: writing === 't', drifted: kept?.drifted ?? 0 };
+}
+
+/** An error leaves the transaction to the session, which closes a connection after any. */
+async function forget(connection: Connection, lane: string): Promise<void> {
+  await connection.rows('BEGIN');
+  const [[got] = []] = await connection.rows('SELECT pg_try_advisory_xact_lock($1)', [lockKey(lane)]);
+  if (got !== 't')
+    throw new ChangeoverError('TARGET_BUSY', `Lane ${lane} is being applied`, { hint: 'Stop it first.' });
+  if ((await readCheckpoint(connection, lane)) !== undefined) await connection.rows(giveUpCheckpointSql(lane));
+  await connection.rows('COMMIT');
+}
