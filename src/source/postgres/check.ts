@@ -1,3 +1,4 @@
+import { tableName } from '../../change/table.ts';
 import { clockFindings, type Found, refusedFinding, versionFindings } from '../../engine/postgres/access.ts';
 import { type ConnectOptions, connect } from '../../engine/postgres/connect.ts';
 import { checkPrivileges } from './check/privilege.ts';
@@ -6,7 +7,7 @@ import { checkServer } from './check/server.ts';
 import { checkSlot } from './check/slot.ts';
 import { checkTables } from './check/table.ts';
 import { copied, type Wanted } from './coverage.ts';
-import { readFacts, readVersion, type SourceFacts } from './facts.ts';
+import { readFacts, readVersion, type SourceFacts, type TableFacts } from './facts.ts';
 
 export interface SourceCheckOptions {
   readonly connect: ConnectOptions;
@@ -43,6 +44,21 @@ export function judge(
     ...checkPrivileges(facts.server, copied(facts.tables, wanted)),
     ...checkPublication(facts, publication, wanted),
     ...checkSlot(facts, slot, walBudgetBytes),
-    ...checkTables(facts.tables.filter(wanted), facts.server.version),
+    ...checkTables(facts.tables.filter(wanted), publishing(facts, wanted), facts.server.version),
   ];
+}
+
+/** What the publication covers, or will when we create it: as a superuser we publish all tables, else the wanted ones, and give those of
+ *  ours an identity first. A table that is published without being wanted has its updates refused all the same. */
+function publishing(
+  { tables, publication, server }: SourceFacts,
+  wanted: Wanted,
+): { tables: readonly TableFacts[]; weMend: (table: TableFacts) => boolean } {
+  if (publication === undefined)
+    return {
+      tables: server.superuser ? tables : tables.filter(wanted),
+      weMend: (table) => table.owned && wanted(table),
+    };
+  const covered = new Set(publication.tables.map(tableName));
+  return { tables: tables.filter((table) => covered.has(tableName(table)) || wanted(table)), weMend: () => false };
 }

@@ -5,7 +5,7 @@ import type { Finding } from '../../../src/finding.ts';
 import { openSourceInspector } from '../../../src/source/postgres/inspect.ts';
 import { type Generation, generations, never, open, paste, run, serverOf, urlWith } from '../../servers/postgres.ts';
 
-const everything = (): boolean => true;
+const everything = ({ name }: { name: string }): boolean => name !== 'unwanted';
 
 async function check(url: string, more: { walBudgetBytes?: number } = {}): Promise<readonly Finding[]> {
   await using inspector = openSourceInspector({ url, name: 'lane', wanted: everything, ...more });
@@ -59,7 +59,31 @@ const cases: readonly Case[] = [
     name: 'a table without a key that is updated already is a blocker: replication would break the application',
     check: 'replica-identity',
     severity: 'blocker',
+    provoke: [
+      'CREATE TABLE public.t (a int)',
+      'INSERT INTO public.t VALUES (1)',
+      'UPDATE public.t SET a = 2',
+      'CREATE PUBLICATION changeover_lane FOR TABLE public.t',
+    ],
+    thenWorks: 'UPDATE public.t SET a = 3',
+  },
+  {
+    name: 'a table without a key that we may alter ourselves is a warning, updated or not',
+    check: 'replica-identity',
+    severity: 'warning',
     provoke: ['CREATE TABLE public.t (a int)', 'INSERT INTO public.t VALUES (1)', 'UPDATE public.t SET a = 2'],
+  },
+  {
+    name: 'a table that nobody wants but that the publication covers is named too',
+    check: 'replica-identity',
+    severity: 'blocker',
+    provoke: [
+      'CREATE TABLE public.unwanted (a int)',
+      'INSERT INTO public.unwanted VALUES (1)',
+      'UPDATE public.unwanted SET a = 2',
+      publish,
+    ],
+    thenWorks: 'UPDATE public.unwanted SET a = 3',
   },
   {
     name: 'a fitting unique index is preferred to whole rows, an unfitting one is not',

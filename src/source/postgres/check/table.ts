@@ -7,10 +7,18 @@ import type { IndexFacts, TableFacts } from '../facts.ts';
  *  https://www.postgresql.org/docs/18/logical-replication-gencols.html */
 const generatedRefusedFrom = 180_000;
 
-/** What PostgreSQL's own decoding leaves out or refuses, table by table. `tables`: those that are wanted, of every kind. */
-export function checkTables(tables: readonly TableFacts[], version: number): Found[] {
+/** What PostgreSQL's own decoding leaves out or refuses, table by table. `tables`: those that are wanted, of every kind.
+ *  `published`: those that are or will be in the publication, wanted or not, and the ones among them that we mend ourselves when
+ *  we create it. */
+export function checkTables(
+  tables: readonly TableFacts[],
+  published: { readonly tables: readonly TableFacts[]; readonly weMend: (table: TableFacts) => boolean },
+  version: number,
+): Found[] {
   return [
-    ...tables.filter((table) => table.kind === 'table' && !table.unlogged).flatMap((table) => identity(table, version)),
+    ...published.tables
+      .filter((table) => table.kind === 'table' && !table.unlogged)
+      .flatMap((table) => identity(table, version, published.weMend(table))),
     ...unlogged(tables.filter((table) => table.kind === 'table' && table.unlogged)),
     ...foreign(tables.filter((table) => table.kind === 'foreign')),
   ];
@@ -18,17 +26,29 @@ export function checkTables(tables: readonly TableFacts[], version: number): Fou
 
 /** Once published, a table whose rows cannot be recognised takes INSERT only: PostgreSQL fails its UPDATE and DELETE at the
  *  primary. For a table that only grows that is a limit; where rows are known to change it would break the application. */
-function identity(table: TableFacts, version: number): Found[] {
+function identity(table: TableFacts, version: number, weMend: boolean): Found[] {
   const reason = fault(table, version);
   if (reason === undefined) return [];
   const name = tableName(table);
+  const common = {
+    check: 'replica-identity',
+    cure: identityCure(table, version),
+    code: 'SOURCE_TABLE_UNSUITABLE',
+  } as const;
+  // Whole rows are all that we set by ourselves.
+  if (weMend && generatedOf(table, version).size === 0)
+    return [
+      {
+        ...common,
+        severity: 'warning',
+        message: `${name} ${reason}: we identify its rows by their whole content, which every UPDATE and DELETE then writes to the log`,
+      },
+    ];
   return [
     {
+      ...common,
       severity: table.rewritten ? 'blocker' : 'warning',
-      check: 'replica-identity',
       message: `${name} ${reason}: once replicated, UPDATE and DELETE on it fail at the primary${table.rewritten ? ', and it has seen such already' : ''}`,
-      cure: identityCure(table, version),
-      code: 'SOURCE_TABLE_UNSUITABLE',
     },
   ];
 }
