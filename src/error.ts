@@ -15,6 +15,7 @@ export const errorTable = {
   },
   CONFIG_UNREADABLE: { action: 'stop', hint: 'Check the path and the permissions of the file.' },
   CONFIG_SECRET_MISSING: { action: 'stop', hint: 'Set the environment variable, or point to a readable file.' },
+  CLI_REFUSED: { action: 'stop', hint: 'Nothing was changed. See the command with --help for how to insist.' },
   CLI_USAGE: { action: 'stop', hint: 'See the command with --help.' },
   CLI_NOTHING_HERE: {
     action: 'stop',

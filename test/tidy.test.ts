@@ -25,7 +25,7 @@ const table: Record<string, readonly string[]> = {
   apply: ['broker', 'target', 'change', 'flow', 'error', 'telemetry'],
   control: ['source', 'broker', 'target', 'change', 'flow', 'error', 'finding', 'telemetry'],
   config: ['error'],
-  cli: ['control', 'config', 'telemetry', 'error', 'finding', 'flow', 'change'],
+  cli: ['source', 'broker', 'target', 'control', 'config', 'telemetry', 'error', 'finding', 'flow', 'change'],
   demo: ['engine', 'config', 'flow', 'error'],
 };
 /** Drivers, by the only rooms that may know them. */

@@ -5,10 +5,10 @@ import { formatDurationMs, formatSizeBytes } from './units.ts';
 
 /** The plan as a file with every option in it and every secret as `***`. */
 export const renderConfiguration = (configuration: Configuration): string =>
-  stringify(written(configuration), { lineWidth: 0 });
+  stringify(renderedConfiguration(configuration), { lineWidth: 0 });
 
-/** The plan in the words of the file. */
-function written(configuration: Configuration): unknown {
+/** The same as plain values, in the words of the file. */
+export function renderedConfiguration(configuration: Configuration): unknown {
   const { broker } = configuration;
   return {
     name: configuration.name,

@@ -1,0 +1,65 @@
+import type { BrokerReader } from '../broker/broker.ts';
+import type { Offset, Position } from '../change/position.ts';
+import type { Configuration } from '../config/configuration.ts';
+import type { Role } from '../control/agents.ts';
+import type { SourceInspector } from '../source/source.ts';
+import type { TargetInspector } from '../target/target.ts';
+
+/** What the commands ask of the rest of the house. The composition root implements it; tests may too. Whoever opens, disposes. */
+export interface House {
+  /** The questions to the site that leads. */
+  sourceInspector(configuration: Configuration, site: string, signal: AbortSignal): Promise<SourceInspector>;
+  targetInspector(configuration: Configuration, site: string, signal: AbortSignal): Promise<TargetInspector>;
+  /** Throws BROKER_EMPTY where no log has begun. */
+  logReader(configuration: Configuration, signal: AbortSignal): Promise<BrokerReader>;
+  /** Reads the whole log: findings in order, the last one `whole` or `broken`. */
+  verifyLog(configuration: Configuration, signal: AbortSignal): AsyncIterable<LogFinding>;
+  /** Does the work of the roles until `signal` aborts, then resolves. Rejects with what stopped them. */
+  run(configuration: Configuration, options: RunOptions, signal: AbortSignal): Promise<void>;
+  /** Resolves to the exit code. */
+  demo(options: DemoOptions, signal: AbortSignal): Promise<number>;
+}
+
+export interface RunOptions {
+  readonly roles: readonly Role[];
+  /** Apply to this secondary only. Default: to each. */
+  readonly site?: string;
+  /** Forget everything at the sites and in the log, and begin with a new copy. */
+  readonly restart: boolean;
+  /** Takes one line for people at a time: what began, what healed, what failed. Never a row value, never a secret. */
+  readonly report: (line: string) => void;
+}
+
+export interface DemoOptions {
+  readonly seconds?: number;
+  readonly kill: readonly string[];
+  readonly json: boolean;
+  /** Transactions per second. */
+  readonly rate: number;
+}
+
+export interface LogCounts {
+  readonly segments: number;
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+/** What a verification of the log says. */
+export type LogFinding =
+  | { readonly kind: 'segment'; readonly first: Offset; readonly next: Offset; readonly total: LogCounts }
+  | {
+      readonly kind: 'broken';
+      readonly total: LogCounts;
+      /** First entry of the segment's file, the entry that should stand there, and the byte in the file. */
+      readonly segment: Offset;
+      readonly offset: Offset;
+      readonly position: number;
+      readonly why: string;
+    }
+  | {
+      readonly kind: 'whole';
+      readonly stream: string;
+      readonly first: Offset;
+      readonly state: { readonly next: Offset; readonly end?: Position | undefined };
+      readonly total: LogCounts;
+    };

@@ -1,0 +1,217 @@
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import type { CheckOptions } from './check.ts';
+import type { DemoArguments } from './demo.ts';
+import type { Session } from './desk.ts';
+import type { ExitCode } from './failure.ts';
+import type { InitOptions } from './init.ts';
+import type { ConfiguredOptions } from './lane.ts';
+import type { LogListOptions } from './log.ts';
+import type { ReplicateArguments } from './replicate.ts';
+import type { RunArguments } from './run.ts';
+import type { StatusOptions } from './status.ts';
+import type { WaitArguments } from './wait.ts';
+
+/** The commands, their options and their help. What a command does is loaded only when it is run. `finish` takes its exit code. */
+export function buildProgram(session: Session, finish: (exitCode: ExitCode) => void): Command {
+  const program = new Command('changeover')
+    .description('Event-driven data replication for disaster recovery: nothing lost, nothing doubled, nothing torn.')
+    .exitOverride()
+    // An error is told once, by `failure.ts`.
+    .configureOutput({ writeOut: (text) => session.desk.out(text), writeErr: () => undefined })
+    .configureHelp({ subcommandTerm: (command) => command.name() })
+    .helpCommand(false)
+    .version(versionHere(), '-V, --version')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 done, 1 failed or findings, 2 usage, 3 refused for safety.\nStart: changeover demo',
+    );
+  const building: Building = { program, session, finish };
+  addReplicate(building);
+  addRoles(building);
+  addQuestions(building);
+  addLog(building);
+  addDemo(building);
+  return program;
+}
+
+function versionHere(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return String((JSON.parse(text) as { readonly version: unknown }).version);
+}
+
+interface Building {
+  readonly program: Command;
+  readonly session: Session;
+  readonly finish: (exitCode: ExitCode) => void;
+}
+
+interface Words {
+  readonly usage: string;
+  readonly says: string;
+  /** Without the word `changeover`. */
+  readonly example: string;
+}
+
+const define = (parent: Command, { usage, says, example }: Words): Command =>
+  parent
+    .command(usage)
+    .description(says)
+    .option('--json', 'answer in JSON; see docs/json.md')
+    .addHelpText('after', `\nExample:\n  changeover ${example}`);
+
+const withConfig = (command: Command): Command =>
+  command.option(
+    '-c, --config <file>',
+    'default: ./changeover.yaml, else what changeover replicate left in ./changeover-data',
+  );
+
+function addReplicate({ program, session, finish }: Building): void {
+  define(program, {
+    usage: 'replicate [from-url] [to-url]',
+    says: 'copy a database to another and keep it in step; run again, it resumes, also without the addresses',
+    example: 'replicate postgres://app@london/shop postgres://app@dublin/shop',
+  })
+    .option('--tables <pattern...>', 'only these tables, for example "public.*"')
+    .option('--leave-out <pattern...>', 'not these tables')
+    .option('--folder <folder>', 'where the log and the state lie', 'changeover-data')
+    .option('--name <name>', 'name of the lane, for a primary that feeds several')
+    .option('--restart', 'forget what was copied and begin with a new copy; the tables at the secondary are emptied')
+    .action(async (from: string | undefined, to: string | undefined, options: ReplicateArguments) => {
+      const { replicate } = await import('./replicate.ts');
+      finish(await replicate(session, { ...options, ...(from && { from }), ...(to && { to }) }));
+    });
+  define(program, {
+    usage: 'init',
+    says: 'write a commented changeover.yaml to start from',
+    example: 'init && changeover check',
+  })
+    .option('--force', 'replace the file that is there')
+    .action(async (options: InitOptions) => {
+      const { init } = await import('./init.ts');
+      finish(await init(session, options));
+    });
+}
+
+function addRoles({ program, session, finish }: Building): void {
+  const role = (words: Words, roles: RunArguments['roles']): Command =>
+    withConfig(define(program, words)).action(async (options: Omit<RunArguments, 'roles'>) => {
+      const { run } = await import('./run.ts');
+      finish(await run(session, { ...options, roles }));
+    });
+  role(
+    {
+      usage: 'run',
+      says: 'do everything that changeover.yaml asks for, until stopped',
+      example: 'run -c changeover.yaml',
+    },
+    ['capture', 'apply'],
+  )
+    .option('--restart', 'forget what was copied and begin with a new copy; the tables at the secondaries are emptied')
+    .option('--print-config', 'show the configuration, defaults filled in, secrets as ***, and end');
+  role(
+    {
+      usage: 'capture',
+      says: 'only read the primary into the log, until stopped',
+      example: 'capture -c changeover.yaml',
+    },
+    ['capture'],
+  );
+  role(
+    {
+      usage: 'apply',
+      says: 'only bring the log to the secondaries, until stopped',
+      example: 'apply -c changeover.yaml --site dublin',
+    },
+    ['apply'],
+  ).option('--site <name>', 'to this secondary only');
+}
+
+function addQuestions({ program, session, finish }: Building): void {
+  withConfig(
+    define(program, {
+      usage: 'check [from-url] [to-url]',
+      says: 'prove that replication can start, and print the cure for everything in its way; changes nothing',
+      example: 'check postgres://app@london/shop postgres://app@dublin/shop',
+    }),
+  ).action(async (from: string | undefined, to: string | undefined, options: CheckOptions) => {
+    const { check } = await import('./check.ts');
+    finish(await check(session, { ...options, ...(from && { from }), ...(to && { to }) }));
+  });
+  withConfig(
+    define(program, {
+      usage: 'status',
+      says: 'say whether the secondary is in step, how far each part is, and what would be lost now; exit 0 only when in step',
+      example: 'status --watch',
+    }),
+  )
+    .option('--watch', 'look again and again, until stopped')
+    .option('--every <seconds>', 'how often to look', '2')
+    .action(async (options: StatusOptions) => {
+      const { status } = await import('./status.ts');
+      finish(await status(session, options));
+    });
+  withConfig(
+    define(program, {
+      usage: 'wait',
+      says: 'return when all that was committed at the primary before the call is visible at the secondary',
+      example: 'wait --caught-up --timeout 60',
+    }),
+  )
+    .option('--caught-up', 'what to wait for; the only thing so far, and the default')
+    .option('--timeout <seconds>', 'give up after so long, with exit code 1', '60')
+    .option('--site <name>', 'for this secondary only')
+    .action(async (options: WaitArguments) => {
+      const { wait } = await import('./wait.ts');
+      finish(await wait(session, options));
+    });
+}
+
+function addLog({ program, session, finish }: Building): void {
+  const log = program
+    .command('log')
+    .description('look into the log')
+    .addHelpText('after', '\nExample:\n  changeover log ls --limit 5');
+  withConfig(define(log, { usage: 'ls', says: 'list entries, the newest last', example: 'log ls --limit 5' }))
+    .option('--from <offset>', 'first entry to list; default: so that the list ends with the newest')
+    .option('--limit <count>', 'how many', '20')
+    .action(async (options: LogListOptions) => {
+      const { logList } = await import('./log.ts');
+      finish(await logList(session, options));
+    });
+  withConfig(
+    define(log, {
+      usage: 'show <offset>',
+      says: 'print the changes of one entry, values included: mind who reads along',
+      example: 'log show 41',
+    }),
+  ).action(async (offset: string, options: ConfiguredOptions) => {
+    const { logShow } = await import('./log-show.ts');
+    finish(await logShow(session, offset, options));
+  });
+  withConfig(
+    define(log, {
+      usage: 'verify',
+      says: 'read the whole log and prove that nothing in it is missing, exchanged or damaged',
+      example: 'log verify',
+    }),
+  ).action(async (options: ConfiguredOptions) => {
+    const { logVerify } = await import('./log-verify.ts');
+    finish(await logVerify(session, options));
+  });
+}
+
+function addDemo({ program, session, finish }: Building): void {
+  define(program, {
+    usage: 'demo',
+    says: 'show it on this machine: two real servers, a live workload, and keys that kill',
+    example: 'demo --seconds 30 --kill apply,secondary,capture --json',
+  })
+    .option('--seconds <seconds>', 'unattended: run so long, prove, and end')
+    .option('--kill <parts>', 'kill these in turn: primary, capture, apply, secondary')
+    .option('--rate <number>', 'transactions per second', '200')
+    .action(async (options: DemoArguments) => {
+      const { demo } = await import('./demo.ts');
+      finish(await demo(session, options));
+    });
+}
