@@ -1,0 +1,95 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { assert, ChangeoverError } from '../error.ts';
+import { orAborted } from './gate.ts';
+
+/** In the order in which a change passes them. */
+export const partNames = ['primary', 'capture', 'apply', 'secondary'] as const;
+export type PartName = (typeof partNames)[number];
+
+export function partName(text: string): PartName {
+  const name = partNames.find((one) => one === text);
+  if (name) return name;
+  throw new ChangeoverError('CLI_USAGE', `There is no part ${text} to kill`, {
+    hint: `Parts: ${partNames.join(', ')}; several are separated by commas.`,
+  });
+}
+
+/** A process, or a server of many, that can be killed and comes back. */
+export interface Part {
+  readonly name: PartName;
+  pid(): number | undefined;
+  start(): Promise<void>;
+  /** SIGKILL. */
+  kill(): Promise<void>;
+  /** Resolves when it does not run, whoever ended it. */
+  ended(): Promise<void>;
+  /** Its last words, for the message when it does not come back. */
+  words(): string;
+}
+
+/** `recovering`: it runs again, and what was missed meanwhile is not proved to be there yet. */
+export type LifeKind = 'waiting' | 'running' | 'killed' | 'recovering';
+export interface Life {
+  readonly kind: LifeKind;
+  readonly sinceMs: number;
+}
+
+/** How long a part stays away: long enough to see it, and about what an init system waits. */
+const awayMs = 2000;
+/** Starts in a row that may fail before the demo gives up. */
+const failuresMax = 5;
+
+/** Keeps a part alive as an init system would, whoever killed it, and knows how it is. */
+export class KeptPart {
+  readonly part: Part;
+  readonly #now: () => number;
+  readonly #onDeath: (name: PartName, atMs: number) => void;
+  #life: Life;
+
+  constructor(
+    part: Part,
+    of: { readonly now: () => number; readonly onDeath: (name: PartName, atMs: number) => void },
+  ) {
+    this.part = part;
+    this.#now = of.now;
+    this.#onDeath = of.onDeath;
+    this.#life = { kind: 'waiting', sinceMs: of.now() };
+  }
+
+  get life(): Life {
+    return this.#life;
+  }
+
+  get isUp(): boolean {
+    return this.#life.kind === 'running' || this.#life.kind === 'recovering';
+  }
+
+  /** What it missed is there again. */
+  recovered(): void {
+    assert(this.#life.kind === 'recovering', `The ${this.part.name} recovers from nothing`);
+    this.#become('running');
+  }
+
+  /** Runs until `signal` aborts; the part is still running then. Throws DEMO_FAILED when it does not start. */
+  async keep(signal: AbortSignal): Promise<void> {
+    for (let failures = 0; !signal.aborted; ) {
+      try {
+        await this.part.start();
+        failures = 0;
+        this.#become(this.#life.kind === 'waiting' ? 'running' : 'recovering');
+        await orAborted(this.part.ended(), signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        failures += 1;
+        if (failures >= failuresMax) throw error;
+      }
+      this.#become('killed');
+      this.#onDeath(this.part.name, this.#life.sinceMs);
+      await sleep(awayMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  #become(kind: LifeKind): void {
+    this.#life = { kind, sinceMs: this.#now() };
+  }
+}
