@@ -49,6 +49,9 @@ type Style = Parameters<typeof styleText>[0];
 type Paint = (style: Style, text: string) => string;
 
 const widthMax = 120;
+/** Narrower, the boxes cannot hold their words. */
+const pictureWidthMin = 76;
+const proofsShownMax = 6;
 /** A lag past this is not "in step" any more. */
 const inStepMsMax = 1000;
 
@@ -56,20 +59,25 @@ const inStepMsMax = 1000;
 export function view(scene: Scene, canvas: Canvas): readonly string[] {
   const width = Math.min(canvas.columns, widthMax) - 2;
   const paint: Paint = (style, text) => (canvas.color ? styleText(style, text, { validateStream: false }) : text);
-  const lines = [
+  const above = [
     ...header(scene, width, paint),
     '',
-    ...way(scene, width, paint),
-    '',
+    ...(width < pictureWidthMin ? [] : [...way(scene, width, paint), '']),
     ...lag(scene, width, paint),
     '',
     ...parts(scene, width, paint),
     '',
-    ...truth(scene, paint),
-    '',
-    ...(scene.hasKeys ? [keys(width, paint)] : []),
+    checked(scene, paint),
   ];
-  return lines.slice(0, canvas.rows).map((line) => ` ${clip(line, width)}`);
+  const below = scene.hasKeys ? ['', keys(paint)] : [];
+  // The keys and the newest proof stay on a small screen.
+  const room = Math.max(1, Math.min(proofsShownMax, canvas.rows - above.length - below.length));
+  const lines = [
+    ...above.slice(0, Math.max(2, canvas.rows - below.length - room)),
+    ...proofs(scene, room, paint),
+    ...below,
+  ];
+  return lines.slice(0, canvas.rows).map((line) => ` ${clip(line, width)}`.trimEnd());
 }
 
 /** The picture in one line, for a pipe or a file. */
@@ -137,6 +145,12 @@ function header(scene: Scene, width: number, paint: Paint): readonly string[] {
   return [spread(paint('bold', 'CHANGEOVER  demo'), clock(scene.elapsedMs), width), paint(style, `${sign} ${text}`)];
 }
 
+/** What moves along an arrow: nothing when nothing is written. */
+function flow({ stage, elapsedMs }: Scene, length: number): string {
+  const at = Math.floor(elapsedMs / 50) % length;
+  return stage === 'flowing' ? `${'━'.repeat(at)}●${'━'.repeat(length - 1 - at)}` : '━'.repeat(length);
+}
+
 /** primary -> log -> secondary, what flows between them, and where it is cut. */
 function way(scene: Scene, width: number, paint: Paint): readonly string[] {
   const box = Math.floor((width - 4) / 4.6);
@@ -153,16 +167,15 @@ function way(scene: Scene, width: number, paint: Paint): readonly string[] {
   };
   const stroke = (agent: PartName, end: PartName): string => {
     const flows = isUp(agent) && isUp(end);
-    const shaft = flows ? '━'.repeat(gap - 3) : center('✖', gap - 3, '╌');
+    const shaft = flows ? flow(scene, gap - 3) : center('✖', gap - 3, '╌');
     return paint(flows ? 'green' : 'red', ` ${shaft}${flows ? '▶' : '▷'} `);
   };
+  const server = (name: 'primary' | 'secondary'): string =>
+    paint(isUp(name) ? 'bold' : ['bold', 'red'], name.toUpperCase());
   const over = (word: string): string => center(word, gap);
   return [
     edge(true),
-    middle(
-      [paint('bold', 'PRIMARY'), paint('bold', 'LOG'), paint('bold', 'SECONDARY')],
-      [over('capture'), over('apply')],
-    ),
+    middle([server('primary'), paint('bold', 'LOG'), server('secondary')], [over('capture'), over('apply')]),
     middle(['london', 'on disk', 'dublin'], [stroke('capture', 'primary'), stroke('apply', 'secondary')]),
     edge(false),
     spread3(
@@ -177,13 +190,14 @@ function way(scene: Scene, width: number, paint: Paint): readonly string[] {
   ];
 }
 
+/** `  max 340 ms in 60 s` */
+const scaleWidth = 20;
+
 function lag(scene: Scene, width: number, paint: Paint): readonly string[] {
   const history = scene.historyMs.slice(-60);
-  const max = Math.max(...history, 0);
   const label = `lag      ${duration(scene.lagMs).padEnd(9)}`;
-  const scale = history.length > 0 ? `max ${duration(max)} in ${history.length} s` : '';
-  const room = width - label.length - scale.length - 2;
-  const shown = history.slice(-Math.max(room, 0));
+  const shown = history.slice(-Math.max(width - label.length - scaleWidth, 0));
+  const scale = shown.length > 0 ? `max ${duration(Math.max(...shown))} in ${shown.length} s` : '';
   return [
     `${label}${paint('cyan', sparkline(shown))}  ${paint('dim', scale)}`,
     `behind   ${bytes(scene.behindBytes)}`,
@@ -209,18 +223,21 @@ function parts(scene: Scene, width: number, paint: Paint): readonly string[] {
   return [`${pad(a, 56)}${b}`, `${pad(c, 56)}${d}`];
 }
 
-/** The continuous check, then the last proofs, newest first. */
-function truth(scene: Scene, paint: Paint): readonly string[] {
+function checked(scene: Scene, paint: Paint): string {
   const torn = scene.torn === 0 ? paint('green', '0 torn') : paint(['bold', 'red'], `${scene.torn} torn`);
-  const proofs = scene.recoveries
-    .slice(-4)
+  return `checked  ${count(scene.readings)} readings of the secondary, ${torn}`;
+}
+
+/** Newest first. */
+function proofs(scene: Scene, room: number, paint: Paint): readonly string[] {
+  return scene.recoveries
+    .slice(-room)
     .toReversed()
     .map(({ part, atMs, recoveredMs, proof }) => {
       const back = recoveredMs === undefined ? 'not back yet' : `back in step after ${seconds(recoveredMs)}`;
       const style = proof === undefined ? 'yellow' : proof.equal ? 'green' : 'red';
-      return `${clock(atMs)}  ${pad(part, 9)} ${back}${proof ? `; ${paint(style, proofText(proof))}` : ''}`;
+      return `${pad(clock(atMs), 8)} ${pad(part, 9)} ${back}${proof ? `; ${paint(style, proofText(proof))}` : ''}`;
     });
-  return [`checked  ${count(scene.readings)} readings of the secondary, ${torn}`, ...proofs];
 }
 
 export function proofText({ equal, tables, rows, differing }: Proof): string {
@@ -228,15 +245,9 @@ export function proofText({ equal, tables, rows, differing }: Proof): string {
   return `NOT EQUAL: ${differing.length} of ${tables} tables: ${differing.slice(0, 3).join(', ')}`;
 }
 
-function keys(width: number, paint: Paint): string {
-  const short = width < 100;
-  const all = [
-    ['p', 'primary'],
-    ['c', 'capture'],
-    ['a', 'apply'],
-    ['s', 'secondary'],
-  ].map(([key, name]) => `${paint('inverse', ` ${key} `)} ${name}`);
-  return `${short ? 'kill' : 'kill (SIGKILL)'}  ${all.join('  ')}    ${paint('inverse', ' q ')} quit`;
+function keys(paint: Paint): string {
+  const key = (letter: string): string => paint('bold', `[${letter}]`);
+  return `kill:  ${key('p')} primary  ${key('c')} capture  ${key('a')} apply  ${key('s')} secondary     ${key('q')} quit`;
 }
 
 const risk = ({ atRisk }: Scene): string =>
