@@ -66,7 +66,7 @@ class Run {
   readonly #gate = new Gate();
   readonly #leave = new AbortController();
   #quit = false;
-  #backstage: Backstage = { stage: 'starting', doing: '', parts: [], hasKeys: false };
+  #backstage: Backstage = { stage: 'starting', doing: 'starting', parts: [], hasKeys: false };
   #workMs = 0;
 
   constructor(program: string, options: DemoOptions) {
@@ -94,7 +94,7 @@ class Run {
     using screen =
       process.stdout.isTTY && !json
         ? openScreen(process.stdout, scene)
-        : openLines((text) => (json ? process.stderr : process.stdout).write(text));
+        : openLines((text) => (json ? process.stderr : process.stdout).write(text), this.#now);
     using _keys = attended ? openKeys(process.stdin, (key) => this.#press(key)) : undefined;
     this.#backstage = { ...this.#backstage, hasKeys: attended };
     const drawing = new AbortController();

@@ -33,7 +33,7 @@ export interface Guard extends AsyncDisposable {
   drop(pid: number): void;
 }
 
-/** Guards `folder`, and every process added. Dispose ends those processes and removes the folder. */
+/** Guards `folder`, which need not be there yet, and every process added. Dispose ends those processes and removes the folder. */
 export async function openGuard(folder: string): Promise<Guard> {
   // Its own session: Ctrl-C in the terminal reaches us, not it.
   const child = spawn('/bin/sh', ['-c', script, 'guard', folder], {

@@ -1,11 +1,13 @@
 import { type SpawnOptions, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chmod, chown, copyFile, link, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
+import { chmod, chown, copyFile, link, mkdir, readdir, readFile, stat, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { ChangeoverError } from '../error.ts';
+import { type Guard, openGuard } from './guard.ts';
 
 /** Who a server runs as: undefined is ourselves. PostgreSQL refuses root. */
 export interface Owner {
@@ -31,7 +33,11 @@ export interface Outcome {
 }
 
 /** Runs a program to its end, in its own session: Ctrl-C in the terminal does not reach it. */
-export async function runProgram(path: string, values: readonly string[], owner: Owner | undefined): Promise<Outcome> {
+export async function runProgram(
+  path: string,
+  values: readonly string[],
+  { owner, guard }: { readonly owner?: Owner | undefined; readonly guard?: Guard } = {},
+): Promise<Outcome> {
   const options: SpawnOptions = {
     ...owner,
     cwd: '/',
@@ -42,28 +48,42 @@ export async function runProgram(path: string, values: readonly string[], owner:
   const child = spawn(path, values, options);
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => (output += chunk));
+  if (child.pid !== undefined) guard?.add(child.pid);
   try {
     await once(child, 'close');
   } catch (cause) {
     output = cause instanceof Error ? cause.message : '';
   }
+  if (child.pid !== undefined) guard?.drop(child.pid);
   return { code: child.exitCode, output };
 }
 
-/** A new temporary folder that the owner, and nobody else but root, can enter. Temporary folders of root alone are passed over. */
-export async function serverFolder(owner: Owner | undefined): Promise<string> {
+/** A new temporary folder that the owner, and nobody else but root, can enter. Temporary folders of root alone are passed over.
+ *  It is guarded before it is made. */
+export async function serverFolder(
+  owner: Owner | undefined,
+): Promise<{ readonly folder: string; readonly guard: Guard }> {
   for (const parent of new Set([tmpdir(), '/tmp', '/var/tmp'])) {
-    const folder = await mkdtemp(join(parent, 'changeover-pg-')).catch(() => undefined);
-    if (folder === undefined) continue;
-    if (owner === undefined) return folder;
-    await chown(folder, owner.uid, owner.gid);
-    const entered = await runProgram('/bin/sh', ['-c', 'cd "$1"', 'enter', folder], owner);
-    if (entered.code === 0) return folder;
-    await rm(folder, { recursive: true });
+    const folder = join(parent, `changeover-pg-${randomBytes(6).toString('hex')}`);
+    const guard = await openGuard(folder);
+    if (await isUsable(folder, owner)) return { folder, guard };
+    await guard[Symbol.asyncDispose]();
   }
   throw new ChangeoverError('DEMO_FAILED', 'No temporary folder that a server could use', {
     hint: 'Set TMPDIR to a folder with room, open to the user nobody when you are root.',
   });
+}
+
+/** Makes the folder. False when it cannot be made, or the owner cannot come as far as it. */
+async function isUsable(folder: string, owner: Owner | undefined): Promise<boolean> {
+  try {
+    await mkdir(folder, { mode: 0o700 });
+  } catch {
+    return false;
+  }
+  if (owner === undefined) return true;
+  await chown(folder, owner.uid, owner.gid);
+  return (await runProgram('/bin/sh', ['-c', 'cd "$1"', 'enter', folder], { owner })).code === 0;
 }
 
 export function embeddedHome(): string {
@@ -103,7 +123,7 @@ export async function readableHome(home: string, folder: string, owner: Owner | 
 const linkPath = (home: string, target: string): string => join(home, target.replace(/^native\//, ''));
 
 const canRun = async (home: string, owner: Owner): Promise<boolean> =>
-  (await runProgram(join(home, 'bin', 'postgres'), ['--version'], owner)).code === 0;
+  (await runProgram(join(home, 'bin', 'postgres'), ['--version'], { owner })).code === 0;
 
 /** Hard links where it can: a copy is 60 MB for each server. Copies what others may not read (a umask of 077). */
 async function linkTree(from: string, to: string): Promise<void> {

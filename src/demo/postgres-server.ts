@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assert, ChangeoverError } from '../error.ts';
-import { openGuard } from './guard.ts';
+import type { Guard } from './guard.ts';
 import {
   embeddedHome,
   type Owner,
@@ -51,12 +51,12 @@ export interface PostgresServer extends AsyncDisposable {
 /** Makes a cluster and starts it. Everything it made is gone after dispose, and also when this process is killed. */
 export async function openPostgresServer(options: PostgresServerOptions = {}): Promise<PostgresServer> {
   const owner = await serverOwner();
-  const folder = await serverFolder(owner);
   await using stack = new AsyncDisposableStack();
-  const guard = stack.use(await openGuard(folder));
+  const { folder, guard } = await serverFolder(owner);
+  stack.use(guard);
   const home = await readableHome(options.home ?? embeddedHome(), folder, owner);
   const password = randomBytes(12).toString('hex');
-  await makeCluster({ home, folder, password, owner, options });
+  await makeCluster({ home, folder, password, owner, guard, options });
   const port = await freePort();
   const data = join(folder, 'data');
   await writeFile(join(data, 'postgresql.auto.conf'), configuration(port, options));
@@ -118,10 +118,11 @@ interface Cluster {
   readonly folder: string;
   readonly password: string;
   readonly owner: Owner | undefined;
+  readonly guard: Guard;
   readonly options: PostgresServerOptions;
 }
 
-async function makeCluster({ home, folder, password, owner, options }: Cluster): Promise<void> {
+async function makeCluster({ home, folder, password, owner, guard, options }: Cluster): Promise<void> {
   const data = join(folder, 'data');
   const passwordFile = join(folder, 'password');
   await mkdir(data, { mode: 0o700 });
@@ -129,7 +130,8 @@ async function makeCluster({ home, folder, password, owner, options }: Cluster):
   if (owner) for (const path of [data, passwordFile]) await chown(path, owner.uid, owner.gid);
   const encoding = options.initArguments ?? ['--encoding=UTF8', '--locale=C'];
   const base = ['-D', data, '-U', 'postgres', '--auth=scram-sha-256', `--pwfile=${passwordFile}`, ...encoding];
-  const made = await runProgram(join(home, 'bin', 'initdb'), options.durable ? base : [...base, '--no-sync'], owner);
+  const values = options.durable ? base : [...base, '--no-sync'];
+  const made = await runProgram(join(home, 'bin', 'initdb'), values, { owner, guard });
   await rm(passwordFile);
   if (made.code !== 0) throw new ChangeoverError('DEMO_FAILED', `initdb failed: ${made.output.slice(-2000)}`);
 }
@@ -198,7 +200,7 @@ async function releaseMemory(data: string): Promise<void> {
   const lines = (await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n');
   const id = lines[6]?.trim().split(/\s+/)[1];
   if (id !== undefined && lines[0] !== undefined && (await isGone(Number(lines[0]))))
-    await runProgram('ipcrm', ['-m', id], undefined);
+    await runProgram('ipcrm', ['-m', id]);
 }
 
 /** A port that was free a moment ago, below every system's range for outgoing connections: else an outgoing connection may take it

@@ -41,7 +41,7 @@ async function childrenOf(pid: number): Promise<readonly number[]> {
   const listed = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => undefined);
   if (listed !== undefined) return listed.trim().split(' ').filter(Boolean).map(Number);
   // macOS, or a kernel without that file.
-  const { output } = await runProgram('ps', ['-A', '-o', 'pid=,ppid='], undefined);
+  const { output } = await runProgram('ps', ['-A', '-o', 'pid=,ppid=']);
   const pairs = output.split('\n').map((line) => line.trim().split(/\s+/).map(Number));
   return pairs.flatMap(([child, parent]) => (parent === pid && child !== undefined ? [child] : []));
 }

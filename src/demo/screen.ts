@@ -38,11 +38,22 @@ export function openScreen(output: typeof process.stdout, scene: () => Scene): S
   };
 }
 
-/** One line each second, where there is no terminal to draw on. */
-export function openLines(write: (text: string) => void): Screen {
+const lineMs = 1000;
+
+/** Where there is no terminal to draw on: one line each second, and one whenever a part or the stage changes. */
+export function openLines(write: (text: string) => void, now: () => number): Screen {
+  let said = '';
+  let dueMs = 0;
   return {
-    everyMs: 1000,
-    draw: (scene) => write(`${line(scene)}\n`),
+    everyMs: 50,
+    draw(scene) {
+      const kinds = Object.values(scene.parts).map(({ kind }) => kind);
+      const state = [scene.stage, scene.doing, ...kinds].join();
+      if (state === said && now() < dueMs) return;
+      said = state;
+      dueMs = now() + lineMs;
+      write(`${line(scene)}\n`);
+    },
     [Symbol.dispose]: () => undefined,
   };
 }

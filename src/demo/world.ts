@@ -1,4 +1,5 @@
-import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { access, mkdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from '../engine/postgres/connect.ts';
@@ -31,17 +32,17 @@ export interface WorldOptions {
 const name = 'demo';
 
 export async function openWorld({ program, clients, onDoing }: WorldOptions, signal: AbortSignal): Promise<World> {
+  onDoing('starting two PostgreSQL servers');
   await access(program).catch((cause: unknown) => {
     throw new ChangeoverError('DEMO_FAILED', `There is no ${program} to run the agents`, { cause });
   });
   await using stack = new AsyncDisposableStack();
-  const folder = await mkdtemp(join(tmpdir(), 'changeover-demo-'));
-  stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+  const folder = join(tmpdir(), `changeover-demo-${randomBytes(6).toString('hex')}`);
   const guard = stack.use(await openGuard(folder));
-  onDoing('starting two PostgreSQL servers');
+  await mkdir(folder, { mode: 0o700 });
   const [london, dublin] = await openBoth(stack);
   signal.throwIfAborted();
-  onDoing('filling the primary with a shop of 15 tables');
+  onDoing('filling the primary with a shop: 15 tables, 125,000 rows');
   for (const server of [london, dublin]) await execute(server.url(), ['create database shop'], signal);
   await execute(london.url('shop'), sampleSchema({ clients, now: new Date() }), signal);
 
