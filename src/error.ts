@@ -126,6 +126,7 @@ export const errorTable = {
 
   APPLY_CHAIN_BROKEN: { action: 'page', hint: 'Entries do not follow one another. Run: changeover log verify.' },
 
+  CONTROL_NOT_READY: { action: 'stop', hint: 'Run: changeover check. It prints every finding with its cure.' },
   CONTROL_DEADLINE: { action: 'stop', hint: 'The deadline passed first. See: changeover status.' },
 
   DEMO_FAILED: { action: 'stop', hint: 'The demo could not go on; the message says where.' },

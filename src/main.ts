@@ -1,17 +1,27 @@
 import { main as commandLine } from './cli/command-line.ts';
-import { ChangeoverError } from './error.ts';
+import type { House } from './cli/house.ts';
+import { logFolder, openReader, openSourceInspector, openTargetInspector } from './main/adapters.ts';
+import { runAgents } from './main/agents.ts';
+import { prepare } from './main/prepare.ts';
 
-const missing = (): never => {
-  throw new ChangeoverError('ASSERTION', 'A stand-in until the composition root is written');
+/* The composition root: puts the adapters behind the ports and the agents under one signal. It decides nothing. */
+const house: House = {
+  sourceInspector: (configuration, site) => openSourceInspector(configuration, site),
+  targetInspector: (configuration, site) => openTargetInspector(configuration, site),
+  logReader: openReader,
+  async *verifyLog(configuration, signal) {
+    const { verifyLog } = await import('./broker/log/verify.ts');
+    yield* verifyLog(logFolder(configuration), signal);
+  },
+  async run(configuration, { restart, ...options }, signal) {
+    await prepare(house, { configuration, restart, ...options }, signal);
+    await runAgents({ configuration, ...options }, signal);
+  },
+  async demo(options, signal) {
+    const { demo } = await import('./demo/demo.ts');
+    return demo(options, signal);
+  },
 };
 
-/** A stand-in for the composition root: the face works, nothing stands behind it. */
-export const main = (): Promise<number> =>
-  commandLine({
-    sourceInspector: async () => missing(),
-    targetInspector: async () => missing(),
-    logReader: async () => missing(),
-    verifyLog: missing,
-    run: async () => missing(),
-    demo: async () => missing(),
-  });
+/** Runs the command line of this process; resolves to its exit code. */
+export const main = (): Promise<number> => commandLine(house);

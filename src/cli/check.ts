@@ -1,11 +1,12 @@
 import { type Configuration, secondariesOf } from '../config/configuration.ts';
 import { configurationFromUrls } from '../config/replicate.ts';
+import { preflight } from '../control/preflight.ts';
 import { countWords } from '../control/words.ts';
 import { ChangeoverError } from '../error.ts';
 import type { Finding } from '../finding.ts';
 import { type Desk, outJson, paint, type Session, tame } from './desk.ts';
 import type { ExitCode } from './failure.ts';
-import { type ConfiguredOptions, configurationFor } from './lane.ts';
+import { type ConfiguredOptions, configurationFor, laneOf } from './lane.ts';
 
 export interface CheckOptions extends ConfiguredOptions {
   readonly from?: string;
@@ -18,9 +19,7 @@ const colours = { blocker: ['red', 'bold'], warning: ['yellow', 'bold'], note: [
 export async function check(session: Session, options: CheckOptions): Promise<ExitCode> {
   const { desk } = session;
   const configuration = await configurationToCheck(session, options);
-  const found = (
-    await Promise.all(configuration.sites.map((site) => checkSite(session, configuration, site.name)))
-  ).flat();
+  const found = await preflight(laneOf(session.house, configuration), session.signal);
   const findings = found.toSorted((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity));
   const [blockers = 0, warnings = 0, notes = 0] = severities.map(
     (severity) => findings.filter((finding) => finding.severity === severity).length,
@@ -49,28 +48,6 @@ async function configurationToCheck(session: Session, options: CheckOptions): Pr
   if (to === undefined)
     throw new ChangeoverError('CLI_USAGE', 'One address is not enough: where would it be copied to?');
   return configurationFromUrls(from, to, { folder: session.desk.cwd });
-}
-
-/** That a site cannot be asked is a finding like any other: the other site's findings are wanted all the same. */
-async function checkSite(
-  { house, signal }: Session,
-  configuration: Configuration,
-  site: string,
-): Promise<readonly Finding[]> {
-  try {
-    if (site === configuration.primary) {
-      await using inspector = await house.sourceInspector(configuration, site, signal);
-      return await inspector.check(signal);
-    }
-    await using inspector = await house.targetInspector(configuration, site, signal);
-    return await inspector.check(signal);
-  } catch (error) {
-    signal.throwIfAborted();
-    if (!(error instanceof ChangeoverError) || error.code === 'ASSERTION') throw error;
-    return [
-      { severity: 'blocker', check: 'answers', site, message: error.message, cure: error.hint, code: error.code },
-    ];
-  }
 }
 
 function paragraph(desk: Desk, { severity, site, check, message, cure }: Finding): string {

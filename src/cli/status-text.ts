@@ -39,7 +39,11 @@ function places(status: Status): readonly (readonly string[])[] {
   if (source.known) {
     const { position, acknowledged, notCapturedBytes } = source.value;
     const captured = acknowledged === undefined ? 'nothing captured' : `captured to ${acknowledged.token}`;
-    rows.push([lane.primary, position.token, `${captured}, ${bytesWords(notCapturedBytes)} to go`]);
+    rows.push([
+      lane.primary,
+      position.token,
+      `${captured}${notCapturedBytes === undefined ? '' : `, ${bytesWords(notCapturedBytes)} to go`}`,
+    ]);
   } else rows.push([lane.primary, '?', source.trouble.code]);
   if (log.known) {
     const { first, next, bytes, epoch, end } = log.value;
@@ -77,7 +81,9 @@ function facts(status: Status): readonly (readonly string[])[] {
       `lost if ${lane.primary} vanished now`,
       source.value.notCapturedBytes === 0
         ? 'nothing that was committed a moment ago'
-        : `at most ${bytesWords(source.value.notCapturedBytes)} of WAL, not captured yet`,
+        : source.value.notCapturedBytes === undefined
+          ? 'nobody knows: nothing is kept for us there'
+          : `at most ${bytesWords(source.value.notCapturedBytes)} of WAL, not captured yet`,
     ]);
     const limit = `${bytesWords(wal.retainedBytes)} of ${bytesWords(wal.limitBytes)} (${wal.limitedBy})`;
     rows.push([`WAL kept for us at ${lane.primary}`, `${limit}${forecast(wal.fullInMs, source.value.reading)}`]);

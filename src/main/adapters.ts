@@ -1,8 +1,9 @@
 import type { Broker, BrokerReader } from '../broker/broker.ts';
 import type { Configuration, Site } from '../config/configuration.ts';
 import { wanted } from '../config/tables.ts';
-import type { Source } from '../source/source.ts';
-import type { Target } from '../target/target.ts';
+import { ChangeoverError } from '../error.ts';
+import type { Source, SourceInspector } from '../source/source.ts';
+import type { Target, TargetInspector } from '../target/target.ts';
 
 /* Which adapter stands behind each port. The only file that names them; each is loaded when it is needed. */
 
@@ -22,6 +23,19 @@ export async function openTarget(configuration: Configuration, { url }: Site, si
   return openPostgresTarget({ url, name: configuration.name }, signal);
 }
 
+export async function openSourceInspector(configuration: Configuration, site: string): Promise<SourceInspector> {
+  const { openSourceInspector: open } = await import('../source/postgres/inspect.ts');
+  const { name, walBudgetBytes } = configuration;
+  return open({ url: siteOf(configuration, site).url, name, walBudgetBytes, site, wanted: wantedOf(configuration) });
+}
+
+export async function openTargetInspector(configuration: Configuration, site: string): Promise<TargetInspector> {
+  const { openTargetInspector: open } = await import('../target/postgres/inspect.ts');
+  return open({ url: siteOf(configuration, site).url, name: configuration.name, site });
+}
+
+export const logFolder = ({ broker }: Configuration): string => broker.folder;
+
 export async function openBroker({ broker }: Configuration, signal: AbortSignal): Promise<Broker> {
   const { openLogBroker } = await import('../broker/log/writer.ts');
   const { folder, retentionMs, retentionBytesMax } = broker;
@@ -31,4 +45,12 @@ export async function openBroker({ broker }: Configuration, signal: AbortSignal)
 export async function openReader({ broker }: Configuration, signal: AbortSignal): Promise<BrokerReader> {
   const { openLogReader } = await import('../broker/log/reader.ts');
   return openLogReader({ folder: broker.folder }, signal);
+}
+
+/** Throws CLI_USAGE for a name that is no site. */
+export function siteOf(configuration: Configuration, name: string): Site {
+  const site = configuration.sites.find((one) => one.name === name);
+  if (site) return site;
+  const known = configuration.sites.map((one) => one.name).join(', ');
+  throw new ChangeoverError('CLI_USAGE', `There is no site ${name}`, { hint: `The sites are: ${known}.` });
 }

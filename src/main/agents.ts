@@ -5,10 +5,9 @@ import { capture } from '../capture/capture.ts';
 import { epoch } from '../change/position.ts';
 import { type Configuration, type Site, secondariesOf } from '../config/configuration.ts';
 import type { Role } from '../control/agents.ts';
-import { ChangeoverError } from '../error.ts';
 import { supervise } from '../flow/supervise.ts';
 import { subscribe } from '../telemetry.ts';
-import { openBroker, openReader, openSource, openTarget } from './adapters.ts';
+import { openBroker, openReader, openSource, openTarget, siteOf } from './adapters.ts';
 import { LifeTold, type Report } from './life.ts';
 
 export interface AgentsOptions {
@@ -81,13 +80,6 @@ function applyAgents(configuration: Configuration, only: string | undefined): re
       await apply({ broker, target, consumer: site.name, progressed }, signal);
     },
   }));
-}
-
-export function siteOf(configuration: Configuration, name: string): Site {
-  const site = configuration.sites.find((one) => one.name === name);
-  if (site) return site;
-  const known = configuration.sites.map((one) => one.name).join(', ');
-  throw new ChangeoverError('CLI_USAGE', `There is no site ${name}`, { hint: `The sites are: ${known}.` });
 }
 
 async function drained(signal: AbortSignal): Promise<void> {

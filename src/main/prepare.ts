@@ -1,0 +1,53 @@
+import { rm } from 'node:fs/promises';
+import type { House, RunOptions } from '../cli/house.ts';
+import { laneOf } from '../cli/lane.ts';
+import type { Configuration } from '../config/configuration.ts';
+import { secondariesOf } from '../config/configuration.ts';
+import { preflight } from '../control/preflight.ts';
+import { ChangeoverError, isCode } from '../error.ts';
+import { logFolder } from './adapters.ts';
+
+export interface PrepareOptions extends RunOptions {
+  readonly configuration: Configuration;
+}
+
+/** What comes before the agents: giving up a former copy when that was asked for, and the preflight of a lane that has none yet. A
+ *  lane that resumes is not held up: what fails there is retried, or stops with its own code. Throws CONTROL_NOT_READY. */
+export async function prepare(house: House, options: PrepareOptions, signal: AbortSignal): Promise<void> {
+  const { configuration, restart, report } = options;
+  if (restart) await giveUp(house, options, signal);
+  if (!options.roles.includes('capture') || (await hasCopy(house, configuration, signal))) return;
+  const findings = await preflight(laneOf(house, configuration), signal);
+  for (const { severity, site, message } of findings)
+    if (severity === 'warning') report(`warning: ${site}: ${message}`);
+  const blockers = findings.filter((finding) => finding.severity === 'blocker');
+  const [first] = blockers;
+  if (!first) return;
+  for (const { site, check, message } of blockers) report(`blocker: ${site}: ${check}: ${message}`);
+  const others = blockers.length > 1 ? `, and ${blockers.length - 1} more` : '';
+  throw new ChangeoverError('CONTROL_NOT_READY', `${first.site}: ${first.message}${others}`, {
+    ...(first.cure !== undefined && { hint: `${first.cure}\nAll findings with their cures: changeover check` }),
+  });
+}
+
+async function hasCopy(house: House, configuration: Configuration, signal: AbortSignal): Promise<boolean> {
+  try {
+    await using reader = await house.logReader(configuration, signal);
+    return (await reader.observe()).end !== undefined;
+  } catch (error) {
+    if (isCode(error, 'BROKER_EMPTY')) return false;
+    throw error;
+  }
+}
+
+/** The slot first: it is what can harm the primary. The log last: while it is there, an interrupted giving-up can be told. */
+async function giveUp(house: House, { configuration, report }: PrepareOptions, signal: AbortSignal): Promise<void> {
+  await using source = await house.sourceInspector(configuration, configuration.primary, signal);
+  await source.forget(signal);
+  for (const { name } of secondariesOf(configuration)) {
+    await using target = await house.targetInspector(configuration, name, signal);
+    await target.forget(signal);
+  }
+  await rm(logFolder(configuration), { recursive: true, force: true });
+  report('the former copy is given up: slot, checkpoint and log are gone; a new copy begins');
+}
