@@ -1,0 +1,71 @@
+import type { Connection } from '../../../engine/postgres/connect.ts';
+import { readRecords } from './catalog.ts';
+import { type Address, firstOwnOid, isIn } from './item.ts';
+
+/** How an object depends, in pg_depend's letters: `n` normal, `a` automatic, `i` internal, `e` member of an extension,
+ *  `x` marked as depending on an extension, `P` and `S` primary and secondary of a partition's object.
+ *  https://www.postgresql.org/docs/current/catalog-pg-depend.html */
+export interface Dependency {
+  readonly type: string;
+  readonly on: Address;
+}
+
+/** pg_depend among what users made; columns are folded into their tables. */
+export interface Dependencies {
+  of(at: Address): readonly Dependency[];
+  all(): Iterable<readonly [Address, readonly Dependency[]]>;
+}
+
+export async function readDependencies(connection: Connection): Promise<Dependencies> {
+  const records = await readRecords(
+    connection,
+    {
+      from: `d.classid || '/' || d.objid`,
+      on: `string_agg(distinct d.deptype::text || (d.refclassid || '/' || d.refobjid), ' ')`,
+    },
+    `from pg_depend d where d.objid >= ${firstOwnOid} and d.refobjid >= ${firstOwnOid} group by d.classid, d.objid`,
+  );
+  return dependenciesOf(new Map(records.map((record) => [record.from, record.on])));
+}
+
+/** From `address -> 'n1259/16400 e3079/16390'`: kept as text, since most are looked at once. */
+export function dependenciesOf(edges: ReadonlyMap<Address, string>): Dependencies {
+  const parse = (text: string): Dependency[] =>
+    text.split(' ').map((word) => ({ type: word.slice(0, 1), on: word.slice(1) }));
+  const of = (at: Address): Dependency[] => {
+    const text = edges.get(at);
+    return text === undefined ? [] : parse(text);
+  };
+  return {
+    of,
+    *all() {
+      for (const [at, text] of edges) yield [at, parse(text)] as const;
+    },
+  };
+}
+
+/** Whether an expression calls what a user wrote: such code may in turn need the table that the expression belongs to, so the
+ *  expression is set by a statement of its own. */
+export function callsOwnCode(dependencies: Dependencies, at: Address): boolean {
+  return dependencies
+    .of(at)
+    .some(
+      ({ on }) =>
+        (isIn('routine', on) || isIn('operator', on)) && !dependencies.of(on).some(({ type }) => 'ei'.includes(type)),
+    );
+}
+
+/** The item that brings an object into being: itself, else the extension or object that it is a part of.
+ *  Undefined: no item does. */
+export function maker(dependencies: Dependencies, isItem: (at: Address) => boolean, at: Address): Address | undefined {
+  for (let current = at; ; ) {
+    if (isItem(current)) return current;
+    const edges = dependencies.of(current);
+    // A default, check or rule that has no statement of its own is written with its table.
+    const isWritten = isIn('default', current) || isIn('constraint', current) || isIn('rule', current);
+    const follow = isWritten ? ['e', 'i', 'P', 'a'] : ['e', 'i', 'P'];
+    const next = follow.map((type) => edges.find((edge) => edge.type === type)).find(Boolean);
+    if (next === undefined) return undefined;
+    current = next.on;
+  }
+}
