@@ -3,6 +3,7 @@ import { after, suite, test } from 'node:test';
 import type { PostgresServer } from '../../../src/demo/postgres-server.ts';
 import type { Finding } from '../../../src/finding.ts';
 import { openSourceInspector } from '../../../src/source/postgres/inspect.ts';
+import { postgresSource } from '../../../src/source/postgres/open.ts';
 import { type Generation, generations, never, open, paste, run, serverOf, urlWith } from '../../servers/postgres.ts';
 
 const everything = ({ name }: { name: string }): boolean => name !== 'unwanted';
@@ -267,7 +268,12 @@ for (const generation of generations)
         'schema-privileges',
         'table-privileges',
       ]);
-      await run(url, "SELECT pg_create_logical_replication_slot('changeover_lane', 'pgoutput')");
+      await using source = postgresSource({ url, name: 'lane', wanted: everything, heartbeatMs: 1000 });
+      const copied: string[] = [];
+      for await (const piece of source.snapshot({ again: false }, never))
+        for (const change of piece.changes)
+          if (change.kind === 'snapshot') copied.push(...change.tables.map((table) => table.name));
+      assert.deepEqual(copied, ['lines_0', 'orders']);
       const rows = await run(admin, `SELECT schemaname || '.' || tablename FROM pg_publication_tables ORDER BY 1`);
       assert.deepEqual(rows.flat(), ['sales.lines_0', 'sales.orders']);
       await using inspector = openSourceInspector({ url, name: 'lane', wanted: everything });

@@ -7,6 +7,7 @@ import type { Finding } from '../../../src/finding.ts';
 import { openSourceInspector } from '../../../src/source/postgres/inspect.ts';
 import { createCheckpointTableSql, replaceCheckpointSql } from '../../../src/target/postgres/checkpoint.ts';
 import { openTargetInspector } from '../../../src/target/postgres/inspect.ts';
+import { openPostgresTarget } from '../../../src/target/postgres/open.ts';
 import { type Generation, generations, never, open, paste, run, serverOf, urlWith } from '../../servers/postgres.ts';
 
 const column = (name: string, type = 'integer', generated?: string): ProfileColumn => ({ name, type, generated });
@@ -212,9 +213,13 @@ for (const generation of generations)
         'table-privileges',
       ];
       assert.deepEqual([...seen].toSorted(), expected);
+      {
+        await using target = await openPostgresTarget({ url, name: 'lane' }, never);
+        await using transaction = await target.begin(never);
+        await transaction.commit({ stream: 's', epoch: epoch(1), offset: offset(0), position: undefined });
+      }
       await using connection = await open(url);
       for (const statement of [
-        ...createCheckpointTableSql,
         'SET session_replication_role = replica',
         'INSERT INTO sales.hidden VALUES (1)',
         'TRUNCATE sales.old',
