@@ -39,11 +39,7 @@ function places(status: Status): readonly (readonly string[])[] {
   if (source.known) {
     const { position, acknowledged, notCapturedBytes } = source.value;
     const captured = acknowledged === undefined ? 'nothing captured' : `captured to ${acknowledged.token}`;
-    rows.push([
-      lane.primary,
-      position.token,
-      `${captured}${notCapturedBytes === undefined ? '' : `, ${bytesWords(notCapturedBytes)} to go`}`,
-    ]);
+    rows.push([lane.primary, position.token, `${captured}, ${bytesWords(notCapturedBytes)} to go`]);
   } else rows.push([lane.primary, '?', source.trouble.code]);
   if (log.known) {
     const { first, next, bytes, epoch, end } = log.value;
@@ -62,6 +58,7 @@ function secondaryRow(status: Status, secondary: SecondaryStatus): readonly stri
   if (!target.known) return [site, '?', target.trouble.code];
   const ageMs = ageMsOf(status, secondary);
   const bytes = behindBytes(status, secondary);
+  if (bytes === 0) return [site, target.value.checkpoint?.position?.token ?? '-', `level with ${status.lane.primary}`];
   const behind = [
     ...(ageMs === undefined ? [] : [`${durationWords(ageMs)} old`]),
     ...(bytes === undefined ? [] : [`${bytesWords(bytes)} of WAL behind`]),
@@ -80,10 +77,8 @@ function facts(status: Status): readonly (readonly string[])[] {
     rows.push([
       `lost if ${lane.primary} vanished now`,
       source.value.notCapturedBytes === 0
-        ? 'nothing that was committed a moment ago'
-        : source.value.notCapturedBytes === undefined
-          ? 'nobody knows: nothing is kept for us there'
-          : `at most ${bytesWords(source.value.notCapturedBytes)} of WAL, not captured yet`,
+        ? 'nothing: the log holds all that was committed'
+        : `at most ${bytesWords(source.value.notCapturedBytes)} of WAL, not captured yet`,
     ]);
     const limit = `${bytesWords(wal.retainedBytes)} of ${bytesWords(wal.limitBytes)} (${wal.limitedBy})`;
     rows.push([`WAL kept for us at ${lane.primary}`, `${limit}${forecast(wal.fullInMs, source.value.reading)}`]);
