@@ -23,12 +23,16 @@ export async function commandLine({ house, words, desk }: CommandLineOptions, si
     // Help that was asked for ends commander by throwing, too.
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
     // What was left because the user wanted to stop is no failure to tell.
-    if (signal.aborted && thrown === signal.reason) return interruptedExitCode;
+    if (signal.aborted && isInterruption(thrown, signal)) return interruptedExitCode;
     const failure = asFailure(thrown);
     tell(failure, { desk, json: words.includes('--json') });
     return exitCodeOf(failure);
   }
 }
+
+/** Node's own waits wrap the reason of the signal. */
+const isInterruption = (thrown: unknown, signal: AbortSignal): boolean =>
+  thrown === signal.reason || (thrown instanceof Error && thrown.name === 'AbortError');
 
 /** As a shell reports a program that was interrupted. */
 const interruptedExitCode = 130;

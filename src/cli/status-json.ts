@@ -20,7 +20,7 @@ export function statusJson(status: Status): unknown {
       position: source.known ? source.value.position.token : null,
       captured: source.known ? token(source.value.acknowledged) : null,
       reading: source.known ? source.value.reading : null,
-      notCapturedBytes: source.known ? source.value.notCapturedBytes : null,
+      notCapturedBytes: source.known ? (source.value.notCapturedBytes ?? null) : null,
     },
     log: {
       error: errorOf(log),
@@ -39,7 +39,7 @@ export function statusJson(status: Status): unknown {
       bytesPerSecond: wal?.bytesPerSecond ?? null,
       fullInMs: wal?.fullInMs === undefined ? null : Math.round(wal.fullInMs),
     },
-    lostIfPrimaryVanishedBytes: source.known ? source.value.notCapturedBytes : null,
+    lostIfPrimaryVanishedBytes: source.known ? (source.value.notCapturedBytes ?? null) : null,
     agents: status.agents.map(agentJson),
   };
 }

@@ -38,8 +38,9 @@ function places(status: Status): readonly (readonly string[])[] {
   const rows: (readonly string[])[] = [];
   if (source.known) {
     const { position, acknowledged, notCapturedBytes } = source.value;
-    const captured = acknowledged === undefined ? 'nothing captured' : `captured to ${acknowledged.token}`;
-    rows.push([lane.primary, position.token, `${captured}, ${bytesWords(notCapturedBytes)} to go`]);
+    const captured = acknowledged === undefined ? 'nothing is kept for us' : `captured to ${acknowledged.token}`;
+    const left = notCapturedBytes === undefined ? '' : `, ${bytesWords(notCapturedBytes)} to go`;
+    rows.push([lane.primary, position.token, `${captured}${left}`]);
   } else rows.push([lane.primary, '?', source.trouble.code]);
   if (log.known) {
     const { first, next, bytes, epoch, end } = log.value;
@@ -74,12 +75,7 @@ function facts(status: Status): readonly (readonly string[])[] {
   const rows: (readonly string[])[] = [];
   const wal = walOf(status);
   if (source.known && wal !== undefined) {
-    rows.push([
-      `lost if ${lane.primary} vanished now`,
-      source.value.notCapturedBytes === 0
-        ? 'nothing: the log holds all that was committed'
-        : `at most ${bytesWords(source.value.notCapturedBytes)} of WAL, not captured yet`,
-    ]);
+    rows.push([`lost if ${lane.primary} vanished now`, lossWords(source.value.notCapturedBytes)]);
     const limit = `${bytesWords(wal.retainedBytes)} of ${bytesWords(wal.limitBytes)} (${wal.limitedBy})`;
     rows.push([`WAL kept for us at ${lane.primary}`, `${limit}${forecast(wal.fullInMs, source.value.reading)}`]);
   }
@@ -88,6 +84,13 @@ function facts(status: Status): readonly (readonly string[])[] {
       rows.push([`rows set right at ${site}`, `${grouped(target.value.drifted)}: somebody else writes there`]);
   return rows;
 }
+
+const lossWords = (bytes: number | undefined): string =>
+  bytes === undefined
+    ? 'not known: the primary keeps nothing for us'
+    : bytes === 0
+      ? 'nothing: the log holds all that was committed'
+      : `at most ${bytesWords(bytes)} of WAL, not captured yet`;
 
 function forecast(fullInMs: number | undefined, isReading: boolean): string {
   if (fullInMs === undefined) return '';

@@ -197,9 +197,9 @@ function distance(status: Status, secondary: SecondaryStatus): Judgement {
   const position = checkpointOf(secondary)?.position;
   const { site, notApplied } = secondary;
   const { primary, limits } = status.lane;
-  if (!status.source.known || position === undefined || notApplied === undefined)
+  const toCapture = status.source.known ? status.source.value.notCapturedBytes : undefined;
+  if (!status.source.known || position === undefined || notApplied === undefined || toCapture === undefined)
     return judgement('LAGGING', `how far ${site} is behind ${primary} could not be found out`);
-  const toCapture = status.source.value.notCapturedBytes;
   const waits = [
     ...(toCapture !== undefined && toCapture > 0 ? [`${bytesWords(toCapture)} to capture`] : []),
     ...(notApplied.entries > 0

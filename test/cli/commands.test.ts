@@ -6,7 +6,7 @@ import type { Configuration } from '../../src/config/configuration.ts';
 import type { Code } from '../../src/error.ts';
 import type { Finding } from '../../src/finding.ts';
 import { at } from '../control/facts.ts';
-import { changeover, failing, houseWith, source, target } from './fake-house.ts';
+import { changeover, failing, houseWith, profile, source, target } from './fake-house.ts';
 import { configuredFolder, emptyFolder } from './place.ts';
 
 test('status says the verdict first, then where each part stands', async () => {
@@ -74,6 +74,18 @@ test('wait gives up at the deadline and says where the secondary stands', async 
   );
 });
 
+test('a wait that the user breaks off ends without a word, as a shell expects', async () => {
+  await using folder = await configuredFolder();
+  const controller = new AbortController();
+  const house = houseWith({
+    sourceInspector: () => Promise.resolve({ ...source, mark: () => Promise.resolve(at(2000)) }),
+    targetInspector: () =>
+      Promise.resolve({ ...target, observe: (signal) => (controller.abort(), target.observe(signal)) }),
+  });
+  const printed = await changeover(['wait'], { ...folder, house, signal: controller.signal });
+  assert.deepEqual(printed, { out: '', err: '', exitCode: 130 });
+});
+
 test('wait refuses a secondary that was fed from another database', async () => {
   await using folder = await configuredFolder();
   const house = houseWith({
@@ -110,6 +122,17 @@ test('check puts blockers first, each with its cure to paste, and a silent site 
   const ready = await changeover(['check', 'postgres://a/x', 'postgres://b/x'], folder);
   assert.match(ready.out, /^READY: a to b, 0 blockers/);
   assert.equal(ready.exitCode, 0);
+});
+
+test('check asks the secondary whether it can hold what the primary holds, and asks it also when the primary is silent', async () => {
+  await using folder = await configuredFolder();
+  const asked: unknown[] = [];
+  const check: typeof target.check = (profile) => Promise.resolve(void asked.push(profile)).then(() => []);
+  const targetInspector = () => Promise.resolve({ ...target, check });
+  await changeover(['check'], { ...folder, house: houseWith({ targetInspector }) });
+  const silent = failing('SOURCE_UNREACHABLE', 'no');
+  await changeover(['check'], { ...folder, house: houseWith({ targetInspector, sourceInspector: silent }) });
+  assert.deepEqual(asked, [profile, undefined]);
 });
 
 test('log ls lists kinds, positions, bytes and times', async () => {

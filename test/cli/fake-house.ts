@@ -2,6 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { BrokerReader, Entry } from '../../src/broker/broker.ts';
 import type { Batch } from '../../src/change/change.ts';
 import { epoch, type Offset, offset } from '../../src/change/position.ts';
+import type { SourceProfile } from '../../src/change/profile.ts';
 import { type Cell, rowOf } from '../../src/change/row.ts';
 import type { Table } from '../../src/change/table.ts';
 import { commandLine } from '../../src/cli/command-line.ts';
@@ -83,6 +84,18 @@ export function memoryReader(): BrokerReader {
   };
 }
 
+export const profile: SourceProfile = {
+  origin: '77',
+  server: '1',
+  database: 'shop',
+  version: 180_004,
+  encoding: 'UTF8',
+  collation: { provider: 'libc', collate: 'C', ctype: 'C', locale: undefined, version: undefined },
+  extensions: [],
+  tables: [],
+  roles: [],
+};
+
 export const source: SourceInspector = {
   ...disposable,
   observe: () =>
@@ -96,6 +109,7 @@ export const source: SourceInspector = {
     }),
   mark: () => Promise.resolve(at(1000)),
   check: () => Promise.resolve([]),
+  profile: () => Promise.resolve(profile),
   forget: () => Promise.resolve(),
 };
 

@@ -150,6 +150,7 @@ test('never says in step when anything was not checked or somebody does not work
     { secondary: { notApplied: undefined } },
     { secondary: { appliedAtUs: { known: true, value: undefined } } },
     { source: { reading: false } },
+    { source: { notCapturedBytes: undefined } },
     { target: { writing: false } },
     { target: { checkpoint: undefined } },
     { target: { checkpoint: checkpoint({ position: undefined }) } },
