@@ -123,6 +123,12 @@ export class Meter {
     while ((this.#ticks[0]?.atMs ?? atMs) < atMs - rateMs) this.#ticks.shift();
   }
 
+  /** Forgets the lags so far: that of the first copy is no lag of replication. */
+  begin(): void {
+    this.#lags.reset();
+    this.#history.length = 0;
+  }
+
   /** The largest lag of each of the last seconds, oldest first. */
   historyMs(): readonly number[] {
     return this.#history.map(({ lagMs }) => lagMs);

@@ -27,8 +27,8 @@ export interface Part {
   words(): string;
 }
 
-/** `recovering`: it runs again, and what was missed meanwhile is not proved to be there yet. */
-export type LifeKind = 'waiting' | 'running' | 'killed' | 'recovering';
+/** `starting`: again, after a death. `recovering`: it runs again, and what was missed meanwhile is not there yet. */
+export type LifeKind = 'waiting' | 'running' | 'killed' | 'starting' | 'recovering';
 export interface Life {
   readonly kind: LifeKind;
   readonly sinceMs: number;
@@ -73,10 +73,12 @@ export class KeptPart {
   /** Runs until `signal` aborts; the part is still running then. Throws DEMO_FAILED when it does not start. */
   async keep(signal: AbortSignal): Promise<void> {
     for (let failures = 0; !signal.aborted; ) {
+      const isFirst = this.#life.kind === 'waiting';
+      if (!isFirst) this.#become('starting');
       try {
         await this.part.start();
         failures = 0;
-        this.#become(this.#life.kind === 'waiting' ? 'running' : 'recovering');
+        this.#become(isFirst ? 'running' : 'recovering');
         await orAborted(this.part.ended(), signal);
       } catch (error) {
         if (signal.aborted) return;

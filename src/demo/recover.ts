@@ -70,6 +70,7 @@ export class Prover {
       signal,
     );
     await this.#settleLives(signal);
+    this.#options.meter.begin();
     this.#startedMs = this.#options.now();
   }
 

@@ -83,7 +83,7 @@ export function view(scene: Scene, canvas: Canvas): readonly string[] {
 /** The picture in one line, for a pipe or a file. */
 export function line(scene: Scene): string {
   const lives = Object.entries(scene.parts)
-    .filter(([, { kind }]) => kind === 'killed' || kind === 'recovering')
+    .filter(([, { kind }]) => kind !== 'waiting' && kind !== 'running')
     .map(([name, { kind, forMs }]) => `${name} ${kind} ${seconds(forMs)}`);
   const said = [
     `${clock(scene.elapsedMs)} ${verdict(scene).text}`,
@@ -129,12 +129,15 @@ function flowingVerdict({ parts: all, lagMs }: Scene): {
   readonly text: string;
 } {
   const names = Object.entries(all);
-  const killed = names.filter(([, { kind }]) => kind === 'killed').map(([name]) => name);
-  if (killed.length > 0)
-    return { style: 'red', sign: '✖', text: `${killed.join(' and ')} killed: comes back in a moment` };
-  const recovering = names.filter(([, { kind }]) => kind === 'recovering').map(([name]) => name);
-  if (recovering.length > 0)
-    return { style: 'yellow', sign: '↻', text: `${recovering.join(' and ')} recovering: ${duration(lagMs)} behind` };
+  const are = (wanted: LifeKind): string =>
+    names
+      .filter(([, { kind }]) => kind === wanted)
+      .map(([name]) => name)
+      .join(' and ');
+  const [killed, starting, recovering] = [are('killed'), are('starting'), are('recovering')];
+  if (killed) return { style: 'red', sign: '✖', text: `${killed} killed: comes back in a moment` };
+  if (starting) return { style: 'yellow', sign: '↻', text: `${starting} starting again` };
+  if (recovering) return { style: 'yellow', sign: '↻', text: `${recovering} recovering: ${duration(lagMs)} behind` };
   if (lagMs !== undefined && lagMs > inStepMsMax)
     return { style: 'yellow', sign: '↻', text: `catching up: ${duration(lagMs)} behind` };
   return { style: 'green', sign: '●', text: `in step: the secondary is ${duration(lagMs)} behind` };
@@ -209,6 +212,7 @@ const signs: Record<LifeKind, { readonly sign: string; readonly style: Style }> 
   waiting: { sign: '○', style: 'dim' },
   running: { sign: '●', style: 'green' },
   killed: { sign: '✖', style: 'red' },
+  starting: { sign: '↻', style: 'yellow' },
   recovering: { sign: '↻', style: 'yellow' },
 };
 
