@@ -27,8 +27,8 @@ export function* copyText(lines: Iterable<Line>, columns: readonly number[]): Ge
   let chunk = Buffer.allocUnsafe(chunkBytes);
   let at = 0;
   for (const { prefix, row } of lines) {
-    // Every byte may need a backslash before it; every cell a tab behind it, and a null two bytes for its one.
-    const most = prefix.length + 2 * row.length + 2;
+    // Every byte of the row may become two (one of a value behind a backslash, a null's letter as \N), and a tab follows every cell.
+    const most = prefix.length + 2 * row.length + columns.length;
     if (at + most > chunk.length) {
       if (at > 0) yield chunk.subarray(0, at);
       chunk = Buffer.allocUnsafe(Math.max(chunkBytes, most));
