@@ -1,0 +1,80 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openPostgresServer, type PostgresServer } from '../src/demo/postgres-server.ts';
+import { type Connection, connect } from '../src/engine/postgres/connect.ts';
+import { createData, createTables } from './workload.ts';
+
+/** The same for both servers. Everything else is as PostgreSQL comes: fsync, full_page_writes, synchronous_commit and autovacuum on.
+ *  Checkpoints by size or time would strike some measurements and not others, so there are none; one is made before each. */
+export const settings = {
+  shared_buffers: '1GB',
+  max_wal_size: '16GB',
+  checkpoint_timeout: '1h',
+  max_worker_processes: '16',
+} as const;
+
+export const primaryDatabase = 'bench';
+
+/** A primary with the data and a secondary without, and what the bench needs of them. */
+export interface Pair extends AsyncDisposable {
+  readonly primary: PostgresServer;
+  readonly secondary: PostgresServer;
+  /** For logs, on the disk that the servers use. */
+  readonly folder: string;
+  /** A session at one of the servers; closed with the pair at the latest. */
+  open(server: PostgresServer, database: string): Promise<Connection>;
+  /** An empty database at the secondary, with the primary's tables. */
+  createSecondary(database: string): Promise<void>;
+  /** Makes what follows independent of what went before: no dead rows, no dirty pages, full page images due for all. */
+  settle(): Promise<void>;
+  readonly version: string;
+}
+
+export async function openPair(scale: number, signal: AbortSignal): Promise<Pair> {
+  await using made = new AsyncDisposableStack();
+  const folder = await mkdtemp(join(tmpdir(), 'changeover-bench-'));
+  made.defer(() => rm(folder, { recursive: true, force: true }));
+  const [primary, secondary] = await Promise.all([
+    openPostgresServer({ durable: true, settings }),
+    openPostgresServer({ durable: true, settings }),
+  ]);
+  made.use(primary);
+  made.use(secondary);
+  signal.throwIfAborted();
+  const open = (server: PostgresServer, database: string): Promise<Connection> =>
+    connect({ url: server.url(database), side: 'SOURCE', application: 'bench' }, signal);
+
+  const atPrimary = made.use(await open(primary, 'postgres'));
+  const atSecondary = made.use(await open(secondary, 'postgres'));
+  await atPrimary.rows(`CREATE DATABASE ${primaryDatabase}`);
+  const data = made.use(await open(primary, primaryDatabase));
+  await createTables(data);
+  await createData(data, scale);
+  const [row] = await data.rows('SHOW server_version');
+  const databases: string[] = [];
+  const owned = made.move();
+  return {
+    primary,
+    secondary,
+    folder,
+    open,
+    version: row?.[0] ?? '',
+    async createSecondary(database) {
+      await atSecondary.rows(`CREATE DATABASE ${database}`);
+      await using connection = await open(secondary, database);
+      await createTables(connection);
+      databases.push(database);
+    },
+    async settle() {
+      await data.rows('VACUUM ANALYZE');
+      for (const database of databases) {
+        await using connection = await open(secondary, database);
+        await connection.rows('VACUUM ANALYZE');
+      }
+      await atPrimary.rows('CHECKPOINT');
+      await atSecondary.rows('CHECKPOINT');
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}

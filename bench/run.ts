@@ -1,0 +1,175 @@
+// Measures Changeover beside PostgreSQL's own logical replication: same servers, same WAL, same durability, one run.
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type CatchUp, catchUp, firstPulse, type Round, untilPulse, type Way } from './catchup.ts';
+import { Agent, type Lane, untilCopied } from './changeover.ts';
+import { fdatasyncMs } from './disk.ts';
+import { measureLatency } from './latency.ts';
+import { subscribeNative } from './native.ts';
+import { openPair, type Pair, primaryDatabase, settings } from './pair.ts';
+import { catchUpMedians, printed, type Report, snapshotMedians, systemOf } from './report.ts';
+import { measureSnapshot, type SnapshotRound } from './snapshot.ts';
+import { setPulse, tables } from './workload.ts';
+
+const usage = `npm run bench -- [options]
+  --changes N      changes per round of catching up (default 400000; 4 to a transaction)
+  --scale N        hundred thousands of accounts (default 10)
+  --rounds N       how often catch-up and snapshot are measured (default 3)
+  --only PART      latency, catchup or snapshot (default: all of them)
+  --profile DIR    write processor profiles of Changeover's process there; read them with: node bench/profile.ts DIR
+  --json           print the report as JSON (schema changeover.bench/1)`;
+
+interface Options {
+  readonly changes: number;
+  readonly scale: number;
+  readonly rounds: number;
+  readonly only: string | undefined;
+  readonly profiles: string | undefined;
+  readonly json: boolean;
+}
+
+function optionsOf(args: readonly string[]): Options | undefined {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        changes: { type: 'string', default: '400000' },
+        scale: { type: 'string', default: '10' },
+        rounds: { type: 'string', default: '3' },
+        only: { type: 'string' },
+        profile: { type: 'string' },
+        json: { type: 'boolean', default: false },
+      },
+    });
+    const [changes, scale, rounds] = [values.changes, values.scale, values.rounds].map(Number);
+    const isCount = (value: number | undefined): value is number => Number.isSafeInteger(value) && (value ?? 0) >= 1;
+    if (!isCount(changes) || !isCount(scale) || !isCount(rounds)) return undefined;
+    if (values.only !== undefined && !['latency', 'catchup', 'snapshot'].includes(values.only)) return undefined;
+    return { changes, scale, rounds, only: values.only, profiles: values.profile, json: values.json };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Progress goes to stderr: stdout holds the report and nothing else. */
+const say = (text: string): void => console.error(text);
+const latencySeconds = 15;
+
+/** Both lanes and the subscription hold the first copy, and are stopped. */
+async function prepare(pair: Pair, agent: Agent, made: AsyncDisposableStack): Promise<CatchUp> {
+  const primary = made.use(await pair.open(pair.primary, primaryDatabase));
+  const there = new Map<Way, Awaited<ReturnType<Pair['open']>>>();
+  for (const way of ['native', 'slot', 'log'] as const) {
+    await pair.createSecondary(way);
+    there.set(way, made.use(await pair.open(pair.secondary, way)));
+  }
+  const lane = (name: 'slot' | 'log'): Lane => ({
+    name,
+    from: pair.primary.url(primaryDatabase),
+    to: pair.secondary.url(name),
+    folder: join(pair.folder, name),
+    tables,
+  });
+  const lanes = { slot: lane('slot'), log: lane('log') };
+  for (const one of Object.values(lanes)) {
+    await agent.start('capture', one);
+    await agent.start('apply', one);
+  }
+  const native = await subscribeNative(pair, primary, there.get('native') ?? primary);
+  const ours = [there.get('slot'), there.get('log')].filter((connection) => connection !== undefined);
+  for (const connection of ours) await untilCopied(agent, connection);
+  // What was committed beside the copies is there too once the pulse is.
+  await setPulse(primary, firstPulse);
+  for (const connection of ours) await untilPulse(agent, connection, firstPulse);
+  await agent.stop();
+  return { pair, agent, native, primary, there, lanes };
+}
+
+async function measure(options: Options, signal: AbortSignal): Promise<Report> {
+  const { changes, scale, rounds, only, profiles } = options;
+  const startedAt = new Date().toISOString();
+  if (profiles !== undefined) await mkdir(profiles, { recursive: true });
+  await using made = new AsyncDisposableStack();
+  say(`Two PostgreSQL servers, ${scale * 100_000} accounts ...`);
+  const pair = made.use(await openPair(scale, signal));
+  const agent = made.use(new Agent());
+  const system = systemOf({
+    postgres: pair.version,
+    changeover: await ownVersion(),
+    fdatasyncMs: await fdatasyncMs(pair.folder),
+  });
+  say('First copies ...');
+  const it = await prepare(pair, agent, made);
+  let rssBytesMax = (await agent.usage()).rssBytesMax;
+
+  const caught: Round[] = [];
+  const roundsOf = (part: string): number => (only === undefined || only === part ? rounds : 0);
+  for (let round = 1; round <= roundsOf('catchup'); round += 1) {
+    say(`Catch-up, round ${round} of ${rounds} ...`);
+    const took = await catchUp(it, { changes, scale, round, profiles }, signal);
+    caught.push(took);
+    rssBytesMax = Math.max(rssBytesMax, ...Object.values(took.took).map((one) => one.rssBytesMax));
+  }
+  const snapped: SnapshotRound[] = [];
+  for (let round = 1; round <= roundsOf('snapshot'); round += 1) {
+    say(`Snapshot, round ${round} of ${rounds} ...`);
+    snapped.push(await measureSnapshot({ pair, agent, primary: it.primary, scale, round, profiles }, signal));
+  }
+  let latency: Report['latency'];
+  if ((only ?? 'latency') === 'latency') {
+    say('Latency ...');
+    latency = await bothLatencies(it, scale, signal);
+  }
+  rssBytesMax = Math.max(rssBytesMax, (await agent.usage()).rssBytesMax, ...snapped.map((one) => one.rssBytesMax));
+  return {
+    schema: 'changeover.bench/1',
+    startedAt,
+    system,
+    settings,
+    options: { changes, scale, rounds, only },
+    ...(caught.length > 0 && { catchUp: { rounds: caught, medians: catchUpMedians(caught, changes) } }),
+    ...(latency && { latency }),
+    ...(snapped.length > 0 && { snapshot: { rounds: snapped, medians: snapshotMedians(snapped) } }),
+    rssBytesMax,
+  };
+}
+
+/** One after the other, each alone. */
+async function bothLatencies(it: CatchUp, scale: number, signal: AbortSignal): Promise<Report['latency']> {
+  const [native, ours] = [it.there.get('native'), it.there.get('slot')];
+  if (!native || !ours) return undefined;
+  const common = { primary: it.primary, seconds: latencySeconds, scale };
+  await it.pair.settle();
+  await it.native.enable();
+  const nativeTook = await measureLatency({ ...common, there: native, from: 1_000_000 }, signal);
+  await it.native.disable();
+  await it.pair.settle();
+  await it.agent.start('capture', it.lanes.slot);
+  await it.agent.start('apply', it.lanes.slot);
+  await untilPulse(it.agent, ours, 1_000_000);
+  const ourTook = await measureLatency({ ...common, there: ours, from: 2_000_000 }, signal);
+  await it.agent.stop();
+  return { native: nativeTook, changeover: ourTook };
+}
+
+async function ownVersion(): Promise<string> {
+  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+const options = optionsOf(process.argv.slice(2));
+if (!options) {
+  console.error(usage);
+  process.exitCode = 2;
+} else {
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
+  try {
+    const report = await measure(options, stop.signal);
+    console.log(options.json ? JSON.stringify(report, undefined, 2) : printed(report));
+  } catch (error) {
+    if (!stop.signal.aborted) console.error(error);
+    process.exitCode = stop.signal.aborted ? 130 : 1;
+  }
+}
