@@ -27,6 +27,9 @@ export class LifeTold implements AsyncDisposable {
   constructor(options: LifeToldOptions) {
     this.#options = options;
     if (options.role === 'capture') this.#watchRate();
+    // What a former process left must not pass for the present.
+    this.#life = { state: 'running' };
+    this.#write();
   }
 
   /** Whether the agent ever came to work. */

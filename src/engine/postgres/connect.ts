@@ -16,6 +16,8 @@ const pinned = {
   lc_monetary: 'C',
   xmloption: 'content',
   search_path: '',
+  // A secondary that is shut for everybody else is still open to us.
+  default_transaction_read_only: 'off',
   row_security: 'off',
   check_function_bodies: 'off',
   standard_conforming_strings: 'on',

@@ -15,7 +15,6 @@ import { ensurePublication } from './publication.ts';
 import { Relations } from './relations.ts';
 import { identifySystem, proveReachable, slotState } from './slot.ts';
 import { enterSnapshot, snapshotPieces } from './snapshot.ts';
-import { replicatedTables } from './tables.ts';
 import { WalStream } from './wal.ts';
 
 /** Large enough that a sync of the log per batch does not limit, small enough that reader, log and writer together hold a few
@@ -47,7 +46,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
       const { system } = await identifySystem(walsender);
       const leftover = await slotState(control, slot);
       if (leftover) await dropLeftover(control, slot, { ours: again, pid: leftover.activePid });
-      await ensurePublication(control, publication, await replicatedTables(control, options.wanted));
+      await ensurePublication(control, publication, options.wanted);
       // The old spelling of the option: servers before 15 know no other, later ones still do.
       const created = await walsender.rows(
         `CREATE_REPLICATION_SLOT ${quoteIdentifier(slot)} LOGICAL pgoutput EXPORT_SNAPSHOT`,

@@ -1,28 +1,33 @@
 import type { Connection } from '../../engine/postgres/connect.ts';
 import { quoteIdentifier, quoteTable } from '../../engine/postgres/identifier.ts';
 import { ChangeoverError } from '../../error.ts';
+import { replicatedTables } from './tables.ts';
 
 interface Wanted {
   readonly schema: string;
   readonly name: string;
 }
 
-/** Creates the publication where it is missing: of all tables where we may (a superuser), else of the wanted tables that we own.
- *  One that an administrator made is taken as it is; `check` judges it. Before that, gives every wanted table without a usable
- *  identity REPLICA IDENTITY FULL: in a publication, PostgreSQL would refuse the application's own updates and deletes of it.
- *  Throws SOURCE_PRIVILEGE with what to run instead. */
+/** Creates the publication where it is missing: of all tables where we may (a superuser) and all are wanted, so that a table made later
+ *  is never missing silently; else of the wanted tables. One that an administrator made is taken as it is; `check` judges it. Before
+ *  that, gives every wanted table without a usable identity REPLICA IDENTITY FULL: in a publication, PostgreSQL would refuse the
+ *  application's own updates and deletes of it. Throws SOURCE_PRIVILEGE with what to run instead, SOURCE_TABLE_UNSUITABLE. */
 export async function ensurePublication(
   connection: Connection,
   publication: string,
-  wanted: readonly Wanted[],
+  wanted: (table: Wanted) => boolean,
 ): Promise<void> {
   const [existing] = await connection.rows('SELECT 1 FROM pg_catalog.pg_publication WHERE pubname = $1', [publication]);
   if (existing) return;
-  await identifyKeyless(connection, wanted);
+  const tables = await replicatedTables(connection, () => true);
+  const chosen = tables.filter(wanted);
+  await identifyKeyless(connection, chosen);
   const name = quoteIdentifier(publication);
   const [role] = await connection.rows('SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user');
-  const scope = role?.[0] === 't' ? 'ALL TABLES' : `TABLE ${wanted.map((table) => quoteTable(table)).join(', ')}`;
-  const sql = `CREATE PUBLICATION ${name} FOR ${scope}`;
+  const all = role?.[0] === 't' && chosen.length === tables.length;
+  const list = chosen.map((table) => quoteTable(table)).join(', ');
+  const scope = all ? ' FOR ALL TABLES' : list && ` FOR TABLE ${list}`;
+  const sql = `CREATE PUBLICATION ${name}${scope}`;
   try {
     await connection.rows(sql);
   } catch (cause) {
@@ -39,7 +44,9 @@ export async function ensurePublication(
 
 async function identifyKeyless(connection: Connection, wanted: readonly Wanted[]): Promise<void> {
   const keyless = await connection.rows(
-    `SELECT n.nspname, c.relname
+    `SELECT n.nspname, c.relname, EXISTS (
+              SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> '' AND NOT a.attisdropped)
+            AND current_setting('server_version_num')::int >= 180000
        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
       WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND c.relreplident IN ('d', 'n')
         AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
@@ -48,9 +55,13 @@ async function identifyKeyless(connection: Connection, wanted: readonly Wanted[]
       ORDER BY 1, 2`,
   );
   const wantedNames = new Set(wanted.map((table) => quoteTable(table)));
-  for (const [schema, name] of keyless) {
+  for (const [schema, name, generated] of keyless) {
     const table = quoteTable({ schema: schema ?? '', name: name ?? '' });
     if (!wantedNames.has(table)) continue;
+    // Its generated columns would be part of the identity but not of the publication, and 18 refuses updates then.
+    if (generated === 't') {
+      throw new ChangeoverError('SOURCE_TABLE_UNSUITABLE', `The table ${table} has generated columns and no key`);
+    }
     const sql = `ALTER TABLE ${table} REPLICA IDENTITY FULL`;
     try {
       // A short lock, or none: the application must not queue behind us.
