@@ -28,7 +28,6 @@ export interface ServerFacts {
   readonly mayCreate: boolean;
   readonly mayTemporary: boolean;
   readonly recovering: boolean;
-  readonly readOnly: boolean;
   readonly clockMs: number;
 }
 
@@ -72,7 +71,7 @@ const serverSql = `
 SELECT current_user AS role, current_database() AS name, r.rolsuper AS superuser,
   has_database_privilege(current_database(), 'CREATE') AS "mayCreate",
   has_database_privilege(current_database(), 'TEMPORARY') AS "mayTemporary",
-  pg_is_in_recovery() AS recovering, current_setting('transaction_read_only')::bool AS "readOnly",
+  pg_is_in_recovery() AS recovering,
   extract(epoch FROM clock_timestamp()) * 1000 AS "clockMs"
 FROM pg_roles r WHERE r.rolname = current_user`;
 

@@ -230,26 +230,15 @@ for (const generation of generations)
         await connection.rows(statement);
     });
 
-    test('a secondary that is read-only for everybody is opened for our role alone', async (t) => {
+    test('a secondary that is read-only for everybody else is open to us', async (t) => {
       server ??= await serverOf(generation, t);
       if (server === undefined) return;
-      await run(
-        server.url(),
-        'CREATE DATABASE shut',
-        'ALTER DATABASE shut SET default_transaction_read_only = on',
-        "CREATE ROLE app LOGIN PASSWORD 'x'",
-        "CREATE ROLE ours LOGIN PASSWORD 'x'",
+      await run(server.url(), 'CREATE DATABASE shut', 'ALTER DATABASE shut SET default_transaction_read_only = on');
+      assert.deepEqual(
+        (await check(server.url('shut'))).filter((one) => one.severity === 'blocker'),
+        [],
       );
-      const url = urlWith(server.url('shut'), { user: 'ours', password: 'x' });
-      const found = await finding(url, 'read-only');
-      assert.equal(found.severity, 'blocker');
-      await paste(server.url(), found.cure);
-      assert.equal(
-        (await check(url)).some((one) => one.check === 'read-only'),
-        false,
-      );
-      const app = await run(urlWith(url, { user: 'app' }), 'SHOW default_transaction_read_only');
-      assert.deepEqual(app, [['on']]);
+      await run(server.url('shut'), 'CREATE TABLE public.ours ()');
     });
 
     test('an extension that only a superuser may install is a blocker for a lesser role', async (t) => {

@@ -16,7 +16,7 @@ export function checkDatabase(facts: TargetFacts, source: SourceProfile | undefi
   ];
 }
 
-function writable({ recovering, readOnly, role, name }: TargetFacts['server']): Found[] {
+function writable({ recovering }: TargetFacts['server']): Found[] {
   if (recovering)
     return [
       {
@@ -27,17 +27,7 @@ function writable({ recovering, readOnly, role, name }: TargetFacts['server']): 
         code: 'TARGET_UNSUITABLE',
       },
     ];
-  if (!readOnly) return [];
-  return [
-    {
-      severity: 'blocker',
-      check: 'read-only',
-      message: `default_transaction_read_only is on for role ${role}: it can write nothing`,
-      // For our role in this database only: whoever made the secondary read-only for everybody else had a reason.
-      cure: `ALTER ROLE ${quoteIdentifier(role)} IN DATABASE ${quoteIdentifier(name)} SET default_transaction_read_only = off;`,
-      code: 'TARGET_UNSUITABLE',
-    },
-  ];
+  return [];
 }
 
 /** A clone shares the system identifier with its model; only the start of the running server tells them apart. */
