@@ -67,7 +67,9 @@ class Run {
   readonly #leave = new AbortController();
   #quit = false;
   #backstage: Backstage = { stage: 'starting', doing: 'starting', parts: [], hasKeys: false };
-  #workMs = 0;
+  /** When and with what the demo began to flow: the first copy is not measured. */
+  #began: { readonly ms: number; readonly transactions: number; readonly rows: number } | undefined;
+  #endedMs: number | undefined;
 
   constructor(program: string, options: DemoOptions) {
     this.#program = program;
@@ -177,15 +179,16 @@ class Run {
     signal: AbortSignal,
   ): Promise<void> {
     const { prover } = of;
-    const beganMs = this.#now();
     await prover.flows(signal);
     const flowsMs = this.#now();
+    const { transactions, rows } = this.#acknowledged;
+    this.#began = { ms: flowsMs, transactions, rows };
     this.#backstage = { ...this.#backstage, stage: 'flowing', flowsMs };
     const stop = new AbortController();
     const proving = prover.run(AbortSignal.any([signal, stop.signal]));
     try {
       await Promise.race([proving, this.#act({ ...of, flowsMs }, signal)]);
-      this.#workMs = this.#now() - beganMs;
+      this.#endedMs = this.#now();
       const limit = this.#options.seconds === undefined ? AbortSignal.timeout(lastProofMsMax) : signal;
       await prover.prove(AbortSignal.any([signal, limit]));
     } finally {
@@ -218,9 +221,11 @@ class Run {
   /** Prints what came of it. `proof`: the last one. */
   report(proof: Proof | undefined): number {
     const { meter, prover } = this.#backstage;
-    const { transactions, rows } = this.#acknowledged;
-    if (!meter || !prover) return this.#options.seconds === undefined ? 0 : 1;
-    const workMs = this.#workMs;
+    const began = this.#began;
+    if (!began || !meter || !prover) return this.#options.seconds === undefined ? 0 : 1;
+    const workMs = (this.#endedMs ?? this.#now()) - began.ms;
+    const transactions = this.#acknowledged.transactions - began.transactions;
+    const rows = this.#acknowledged.rows - began.rows;
     const result = resultOf({ workMs, transactions, rows, meter, recoveries: prover.recoveries, proof });
     if (this.#options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
     else for (const text of summary(result, proof)) process.stdout.write(`${text}\n`);
