@@ -156,7 +156,11 @@ class Run {
     const workload = { url: world.primary, clients, rate: this.#options.rate, acknowledged: this.#acknowledged, now };
     const draw = (limit: number): number => Math.floor(Math.random() * limit);
     const work = [
-      ...parts.map((kept) => kept.keep(inner)),
+      ...parts.map(async (kept) => {
+        // Nothing to apply before there is a log; capture makes its slot after the log.
+        while (kept.part.name === 'apply' && !meter.sample?.captured) await sleep(lookMs, undefined, { signal: inner });
+        await kept.keep(inner);
+      }),
       meter.run(inner),
       runClients({ ...workload, gate: this.#gate, draw }, inner),
       this.#direct({ parts, prover }, inner),
