@@ -129,7 +129,7 @@ class Run {
     } else {
       const kept = this.#backstage.parts.find(({ part }) => part.name === key.part);
       // Killing can fail only when the process is not ours any more: then its keeper notices.
-      kept?.part.kill().catch(() => undefined);
+      kept?.kill().catch(() => undefined);
     }
   }
 
@@ -139,9 +139,7 @@ class Run {
     const now = this.#now;
     const sides = { primary: world.primary, secondary: world.secondary, acknowledged: this.#acknowledged, now };
     const meter = new Meter({ ...sides, slot: world.slot });
-    const parts = world.parts.map(
-      (part) => new KeptPart(part, { now, onDeath: (name, atMs) => prover.died(name, atMs) }),
-    );
+    const parts = world.parts.map((part) => new KeptPart(part, { now, onDeath: (death) => prover.died(death) }));
     const prover: Prover = new Prover({ ...sides, parts, meter, gate: this.#gate });
     const doing = 'copying the shop to the secondary, through the log';
     this.#backstage = {
@@ -216,7 +214,7 @@ class Run {
       const dueMs = flowsMs + (seconds * 1000 * (index + 1)) / (this.#kills.length + 1);
       await until(() => this.#now() >= dueMs && prover.settled);
       const deaths = prover.recoveries.length;
-      await parts.find(({ part }) => part.name === name)?.part.kill();
+      await parts.find(({ part }) => part.name === name)?.kill();
       await until(() => prover.recoveries.length > deaths);
     }
     await until(() => this.#now() >= flowsMs + seconds * 1000 && prover.settled);
@@ -230,9 +228,10 @@ class Run {
     const workMs = (this.#endedMs ?? this.#now()) - began.ms;
     const transactions = this.#acknowledged.transactions - began.transactions;
     const rows = this.#acknowledged.rows - began.rows;
-    const result = resultOf({ workMs, transactions, rows, meter, recoveries: prover.recoveries, proof });
+    const { recoveries } = prover;
+    const result = resultOf({ workMs, transactions, rows, meter, recoveries, proof });
     if (this.#options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
-    else for (const text of summary(result, proof)) process.stdout.write(`${text}\n`);
+    else for (const text of summary({ result, proof, recoveries })) process.stdout.write(`${text}\n`);
     const proved = proof !== undefined || this.#options.seconds === undefined;
     return proved && isClean(result) ? 0 : 1;
   }

@@ -39,17 +39,22 @@ const awayMs = 2000;
 /** Starts in a row that may fail before the demo gives up. */
 const failuresMax = 5;
 
+export interface Death {
+  readonly part: PartName;
+  readonly atMs: number;
+  /** What it said last when it ended without being asked; undefined after `kill`. */
+  readonly words: string | undefined;
+}
+
 /** Keeps a part alive as an init system would, whoever killed it, and knows how it is. */
 export class KeptPart {
   readonly part: Part;
   readonly #now: () => number;
-  readonly #onDeath: (name: PartName, atMs: number) => void;
+  readonly #onDeath: (death: Death) => void;
   #life: Life;
+  #asked = false;
 
-  constructor(
-    part: Part,
-    of: { readonly now: () => number; readonly onDeath: (name: PartName, atMs: number) => void },
-  ) {
+  constructor(part: Part, of: { readonly now: () => number; readonly onDeath: (death: Death) => void }) {
     this.part = part;
     this.#now = of.now;
     this.#onDeath = of.onDeath;
@@ -62,6 +67,13 @@ export class KeptPart {
 
   get isUp(): boolean {
     return this.#life.kind === 'running' || this.#life.kind === 'recovering';
+  }
+
+  /** SIGKILL. Nothing to do when it does not run. */
+  async kill(): Promise<void> {
+    if (this.part.pid() === undefined) return;
+    this.#asked = true;
+    await this.part.kill();
   }
 
   /** What it missed is there again. */
@@ -86,7 +98,9 @@ export class KeptPart {
         if (failures >= failuresMax) throw error;
       }
       this.#become('killed');
-      this.#onDeath(this.part.name, this.#life.sinceMs);
+      const words = this.#asked ? undefined : this.part.words();
+      this.#asked = false;
+      this.#onDeath({ part: this.part.name, atMs: this.#life.sinceMs, words });
       await sleep(awayMs, undefined, { signal }).catch(() => undefined);
     }
   }

@@ -3,7 +3,7 @@ import { ChangeoverError } from '../error.ts';
 import { type Acknowledged, covers } from './acknowledged.ts';
 import type { Gate } from './gate.ts';
 import type { Meter } from './measure.ts';
-import type { KeptPart, PartName } from './part.ts';
+import type { Death, KeptPart, PartName } from './part.ts';
 import { compareSides, type Proof } from './prove.ts';
 
 const lookMs = 20;
@@ -20,6 +20,8 @@ export interface Recovery {
   /** Since the demo flows. */
   readonly atMs: number;
   readonly killedMs: number;
+  /** Of a part that ended by itself. */
+  readonly words: string | undefined;
   /** From the death until everything committed was visible at the secondary again, what was committed after the return too. */
   recoveredMs: number | undefined;
   proof: Proof | undefined;
@@ -49,13 +51,13 @@ export class Prover {
   }
 
   /** Deaths while the demo flows are written down; one before that only delays the start. */
-  died(part: PartName, killedMs: number): void {
+  died({ part, atMs: killedMs, words }: Death): void {
     const atMs = Math.round(killedMs - this.#startedMs);
     if (Number.isNaN(atMs)) {
       this.#earlyDeaths += 1;
       return;
     }
-    this.recoveries.push({ part, atMs, killedMs, recoveredMs: undefined, proof: undefined });
+    this.recoveries.push({ part, atMs, killedMs, words, recoveredMs: undefined, proof: undefined });
   }
 
   get settled(): boolean {

@@ -18,6 +18,8 @@ export interface Result {
     readonly atMs: number;
     readonly recoveredMs: number | null;
     readonly equal: boolean;
+    /** True: nobody asked for it. */
+    readonly byItself: boolean;
   }[];
   /** The last proof: null when the demo was stopped before there was one. */
   readonly equal: boolean | null;
@@ -45,11 +47,12 @@ export function resultOf({ workMs, transactions, rows, meter, recoveries, proof 
     lagMs: meter.lags(),
     readings: meter.readings,
     torn: meter.tornReadings,
-    kills: recoveries.map(({ part, atMs, recoveredMs = null, proof: after }) => ({
+    kills: recoveries.map(({ part, atMs, recoveredMs = null, proof: after, words }) => ({
       part,
       atMs,
       recoveredMs,
       equal: after?.equal ?? false,
+      byItself: words !== undefined,
     })),
     equal: proof?.equal ?? null,
     tables: proof?.tables ?? 0,
@@ -61,17 +64,36 @@ export function resultOf({ workMs, transactions, rows, meter, recoveries, proof 
 export const isClean = ({ torn, kills, equal }: Result): boolean =>
   torn === 0 && equal !== false && kills.every((kill) => kill.equal);
 
+/** The end of what a part said before it ended by itself. */
+const wordLinesMax = 6;
+
+export interface Told {
+  readonly result: Result;
+  readonly proof: Proof | undefined;
+  readonly recoveries: readonly Recovery[];
+}
+
 /** For the person, after the view is gone. The first line is the verdict. */
-export function summary(result: Result, proof: Proof | undefined): readonly string[] {
+export function summary({ result, proof, recoveries }: Told): readonly string[] {
   const { lagMs } = result;
   return [
     proof ? `${proofText(proof)} on both sides` : 'stopped before a last proof: nothing is said about equality',
     `${count(result.transactions)} transactions, ${count(result.rows)} row changes in ${result.seconds} s`,
     `${count(result.readings)} readings of the secondary, ${result.torn} torn`,
     `lag: half of the time at most ${duration(lagMs.p50)}, 99 % ${duration(lagMs.p99)}, at worst ${duration(lagMs.max)}`,
-    ...result.kills.map(({ part, atMs, recoveredMs, equal }) => {
-      const back = recoveredMs === null ? 'was not back' : `was back in step after ${duration(recoveredMs)}`;
-      return `${part}, killed at ${(atMs / 1000).toFixed(1)} s, ${back}; ${equal ? 'equal' : 'NOT PROVED EQUAL'}`;
+    ...recoveries.flatMap(({ part, atMs, recoveredMs, proof: after, words }) => {
+      const back = recoveredMs === undefined ? 'was not back' : `was back in step after ${duration(recoveredMs)}`;
+      const how = words === undefined ? 'killed' : 'ended by itself';
+      const told = `${part}, ${how} at ${(atMs / 1000).toFixed(1)} s, ${back}; ${after?.equal ? 'equal' : 'NOT PROVED EQUAL'}`;
+      return words
+        ? [
+            told,
+            ...words
+              .split('\n')
+              .slice(-wordLinesMax)
+              .map((one) => `  ${one}`),
+          ]
+        : [told];
     }),
   ];
 }
