@@ -67,10 +67,12 @@ export class Wire {
   }
 
   async #drained(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#socket.once('drain', resolve).once('close', resolve);
-    await promise;
-    this.#socket.off('drain', resolve).off('close', resolve);
+    if (!this.#socket.destroyed) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#socket.once('drain', resolve).once('close', resolve);
+      await promise;
+      this.#socket.off('drain', resolve).off('close', resolve);
+    }
     if (this.#socket.destroyed) throw new ChangeoverError(`${this.side}_UNREACHABLE`, 'The connection was cut');
   }
 
