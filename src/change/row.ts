@@ -23,14 +23,6 @@ export function cellEnd(row: Buffer, at: number): number {
   return at + 1;
 }
 
-/** Where a row that starts at `at` of a larger buffer ends. */
-export function rowEnd(bytes: Buffer, at: number): number {
-  let end = at + 2;
-  for (let left = bytes.readUInt16BE(at); left > 0; left -= 1) end = cellEnd(bytes, end);
-  assert(end <= bytes.length, `Row ends at ${end}, behind its ${bytes.length} bytes`);
-  return end;
-}
-
 export function* cells(row: Row): Generator<Cell> {
   let at = 2;
   for (let left = cellCount(row); left > 0; left -= 1) {

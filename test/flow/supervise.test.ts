@@ -55,7 +55,7 @@ test('what made progress starts again from the shortest wait', async () => {
 test('throws at once what cannot heal, and whatever nobody foresaw', async ({ signal }) => {
   const lives: Life[] = [];
   const onLife = (life: Life): void => void lives.push(life);
-  const over = (error: unknown) => supervise({ run: () => Promise.reject(error), onLife }, signal);
+  const over = (what: unknown) => supervise({ run: () => Promise.reject(what), onLife }, signal);
   await assert.rejects(over(fatal), fatal);
   await assert.rejects(over(new RangeError('x')), (error) => isCode(error, 'ASSERTION'));
   await assert.rejects(supervise({ run: async () => {}, onLife }, signal), (error) => isCode(error, 'ASSERTION'));

@@ -1,5 +1,5 @@
 import type { RowChange, Truncate } from '../../change/change.ts';
-import { rowEnd } from '../../change/row.ts';
+import { NULL, TEXT, UNCHANGED } from '../../change/row.ts';
 import type { Identity, Table } from '../../change/table.ts';
 import { type Lsn, lsn } from '../../engine/postgres/lsn.ts';
 import { ChangeoverError } from '../../error.ts';
@@ -53,25 +53,36 @@ export const epochShiftUs = 946_684_800_000_000n;
 const nothing: Nothing = { kind: 'nothing' };
 
 /** Decodes one message, from `at` to the end of `bytes`. The rows are slices of `bytes`. Throws SOURCE_PROTOCOL for anything
- *  unknown: nothing is skipped that we do not understand (invariant 5). */
+ *  unknown, cut short or too long: nothing is skipped that we do not understand (invariant 5). */
 export function decodeMessage(bytes: Buffer, at: number, tableOf: TableOf): Decoded {
-  const type = String.fromCharCode(bytes[at] ?? 0);
+  try {
+    return decode(bytes, at, tableOf);
+  } catch (cause) {
+    if (cause instanceof RangeError) throw protocol('a message that ends too early', cause);
+    throw cause;
+  }
+}
+
+function decode(bytes: Buffer, at: number, tableOf: TableOf): Decoded {
+  const type = String.fromCharCode(bytes.readUInt8(at));
   switch (type) {
     case 'I': {
       const table = known(tableOf, bytes.readUInt32BE(at + 1));
       expectLetter(bytes, at + 5, 'N');
-      return { kind: 'insert', table, after: wholeRow(bytes, at + 6, table) };
+      return { kind: 'insert', table, after: lastRow(bytes, at + 6, table) };
     }
     case 'U':
       return update(bytes, at, tableOf);
     case 'D': {
       const table = known(tableOf, bytes.readUInt32BE(at + 1));
       expectLetter(bytes, at + 5, 'KO');
-      return { kind: 'delete', table, before: wholeRow(bytes, at + 6, table) };
+      return { kind: 'delete', table, before: lastRow(bytes, at + 6, table) };
     }
     case 'B':
+      expectEnd(bytes, at + 21);
       return { kind: 'begin', transaction: BigInt(bytes.readUInt32BE(at + 17)) };
     case 'C':
+      expectEnd(bytes, at + 26);
       return {
         kind: 'committed',
         end: lsn(bytes.readBigUInt64BE(at + 10)),
@@ -80,8 +91,9 @@ export function decodeMessage(bytes: Buffer, at: number, tableOf: TableOf): Deco
     case 'R':
       return relation(bytes, at);
     case 'T': {
-      const options = bytes.readUInt8(at + 5);
       const count = bytes.readUInt32BE(at + 1);
+      const options = bytes.readUInt8(at + 5);
+      expectEnd(bytes, at + 6 + 4 * count);
       const tables = Array.from({ length: count }, (_, index) =>
         known(tableOf, bytes.readUInt32BE(at + 6 + 4 * index)),
       );
@@ -89,8 +101,10 @@ export function decodeMessage(bytes: Buffer, at: number, tableOf: TableOf): Deco
     }
     case 'M': {
       const [prefix, behind] = text(bytes, at + 10);
-      const content = bytes.subarray(behind + 4, behind + 4 + bytes.readUInt32BE(behind));
-      return { kind: 'logical message', transactional: (bytes.readUInt8(at + 1) & 1) !== 0, prefix, content };
+      const end = behind + 4 + bytes.readUInt32BE(behind);
+      expectEnd(bytes, end);
+      const transactional = (bytes.readUInt8(at + 1) & 1) !== 0;
+      return { kind: 'logical message', transactional, prefix, content: bytes.subarray(behind + 4, end) };
     }
     case 'Y':
     case 'O':
@@ -102,21 +116,33 @@ export function decodeMessage(bytes: Buffer, at: number, tableOf: TableOf): Deco
 
 function update(bytes: Buffer, at: number, tableOf: TableOf): Decoded {
   const table = known(tableOf, bytes.readUInt32BE(at + 1));
-  if (bytes[at + 5] === 0x4e)
-    return { kind: 'update', table, before: undefined, after: wholeRow(bytes, at + 6, table) };
+  if (bytes[at + 5] === 0x4e) return { kind: 'update', table, before: undefined, after: lastRow(bytes, at + 6, table) };
   expectLetter(bytes, at + 5, 'KO');
-  const end = rowEnd(bytes, at + 6);
+  const end = endOfRow(bytes, at + 6, table);
   expectLetter(bytes, end, 'N');
-  const before = bytes.subarray(at + 6, end);
-  return { kind: 'update', table, before, after: wholeRow(bytes, end + 1, table) };
+  return { kind: 'update', table, before: bytes.subarray(at + 6, end), after: lastRow(bytes, end + 1, table) };
 }
 
-function wholeRow(bytes: Buffer, at: number, table: Table): Buffer {
+/** The row that a message ends with. */
+function lastRow(bytes: Buffer, at: number, table: Table): Buffer {
+  expectEnd(bytes, endOfRow(bytes, at, table));
+  return bytes.subarray(at);
+}
+
+/** Where the row ends: the door at which every cell is looked at once, so that nobody behind it needs to doubt a row. */
+function endOfRow(bytes: Buffer, at: number, table: Table): number {
   const count = bytes.readUInt16BE(at);
   if (count !== table.columns.length) {
     throw protocol(`a row of ${count} cells for a table of ${table.columns.length} columns`);
   }
-  return bytes.subarray(at);
+  let end = at + 2;
+  for (let left = count; left > 0; left -= 1) {
+    const kind = bytes[end];
+    if (kind === TEXT) end += 5 + bytes.readUInt32BE(end + 1);
+    else if (kind === NULL || kind === UNCHANGED) end += 1;
+    else throw protocol(`a cell of kind ${kind === undefined ? 'nothing' : JSON.stringify(String.fromCharCode(kind))}`);
+  }
+  return end;
 }
 
 function relation(bytes: Buffer, at: number): Relation {
@@ -131,6 +157,7 @@ function relation(bytes: Buffer, at: number): Relation {
     next = behind + 8;
     return { name: columnName, key: (flags & 1) !== 0, typeOid: bytes.readUInt32BE(behind) };
   });
+  expectEnd(bytes, next);
   const hasKey = columns.some((column) => column.key);
   const identity = replica === 'f' ? 'full' : hasKey ? 'key' : 'none';
   // An empty namespace stands for pg_catalog.
@@ -155,4 +182,9 @@ function expectLetter(bytes: Buffer, at: number, letters: string): void {
   if (!letters.includes(found)) throw protocol(`${JSON.stringify(found)} where one of ${letters} belongs`);
 }
 
-const protocol = (what: string): ChangeoverError => new ChangeoverError('SOURCE_PROTOCOL', `The primary sent ${what}`);
+function expectEnd(bytes: Buffer, at: number): void {
+  if (at !== bytes.length) throw protocol(`a message whose parts end at byte ${at} of ${bytes.length}`);
+}
+
+const protocol = (what: string, cause?: unknown): ChangeoverError =>
+  new ChangeoverError('SOURCE_PROTOCOL', `The primary sent ${what}`, { cause });
