@@ -108,3 +108,16 @@ test('no shortcut around the types, the errors or the house rules', () => {
   );
   assert.deepEqual(broken, []);
 });
+test('every file of src is imported by another, or is a door', () => {
+  const imported = new Set(
+    [...sources, ...globSync('{test,bench,docs}/**/*.ts', { cwd: root })].flatMap((file) =>
+      [...readFileSync(join(root, file), 'utf8').matchAll(/(?:from|import\()\s*'(\.[^']+)'/g)].map((match) =>
+        normalize(join(dirname(file), match[1] ?? '')),
+      ),
+    ),
+  );
+  assert.deepEqual(
+    sources.filter((file) => file !== 'src/main.ts' && !imported.has(file)),
+    [],
+  );
+});
