@@ -9,3 +9,7 @@ export const quoteLiteral = (text: string): string => {
   const quoted = `'${text.replaceAll("'", "''")}'`;
   return text.includes('\\') ? `E${quoted.replaceAll('\\', '\\\\')}` : quoted;
 };
+
+/** ` (a, b)`, to stand behind a table's name; empty for no columns, which SQL has no list for: then the rows are as empty. */
+export const columnList = (columns: readonly { readonly name: string }[]): string =>
+  columns.length === 0 ? '' : ` (${columns.map((column) => quoteIdentifier(column.name)).join(', ')})`;

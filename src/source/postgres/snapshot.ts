@@ -1,8 +1,8 @@
-import type { Batch, Change, Rows } from '../../change/change.ts';
+import type { Batch, Change, Rows, SchemaStatement } from '../../change/change.ts';
 import type { Position } from '../../change/position.ts';
 import type { Table } from '../../change/table.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
-import { quoteIdentifier, quoteLiteral, quoteTable } from '../../engine/postgres/identifier.ts';
+import { columnList, quoteLiteral, quoteTable } from '../../engine/postgres/identifier.ts';
 import { COPY_DATA, query, READY_FOR_QUERY } from '../../engine/postgres/message.ts';
 import { Wire } from '../../engine/postgres/wire.ts';
 import { pumped } from '../../flow/pumped.ts';
@@ -12,6 +12,8 @@ import { replicatedTables } from './tables.ts';
 /** Big enough that a sync of the log per block costs little, small enough that a handful fit into the memory budget. */
 const blockBytes = 4 * 1024 * 1024;
 const aheadBytesMax = 2 * blockBytes;
+/** A statement takes a few locks; PostgreSQL has room for some 6,400 by default (max_locks_per_transaction * max_connections). */
+const lotStatements = 500;
 
 export interface SnapshotOptions {
   /** A connection whose transaction sees the snapshot; taken over for good. */
@@ -39,17 +41,13 @@ export async function* snapshotPieces(options: SnapshotOptions, signal: AbortSig
     changes,
     end,
   });
-  yield piece([
-    { kind: 'snapshot', tables },
-    { kind: 'schema', statements: script.beforeRows },
-  ]);
+  yield piece([{ kind: 'snapshot', tables }]);
+  for (const statements of lots(script.beforeRows)) yield piece([{ kind: 'schema', statements }]);
   const wire = new Wire(reading);
   const blocks = pumped<Rows>(
     {
       produce: async (give) => {
-        for (const table of tables) {
-          if (table.columns.length > 0) await copyOut(wire, table, (rows) => give(rows, rows.block.length));
-        }
+        for (const table of tables) await copyOut(wire, table, (rows) => give(rows, rows.block.length));
       },
       bytesMax: aheadBytesMax,
       takeBytesMax: blockBytes,
@@ -57,14 +55,20 @@ export async function* snapshotPieces(options: SnapshotOptions, signal: AbortSig
     signal,
   );
   for await (const rows of blocks) yield piece(rows);
-  yield piece([{ kind: 'schema', statements: script.afterRows }], at);
+  for (const statements of lots(script.afterRows)) yield piece([{ kind: 'schema', statements }]);
+  yield piece([], at);
+}
+
+/** Each lot becomes one transaction at the target: thousands of new objects in one would exhaust its table of locks. */
+function* lots(statements: readonly SchemaStatement[]): Generator<readonly SchemaStatement[]> {
+  for (let from = 0; from < statements.length; from += lotStatements)
+    yield statements.slice(from, from + lotStatements);
 }
 
 /** Hands over a table's rows in blocks of whole rows: COPY sends each row as one frame.
  *  https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY */
 async function copyOut(wire: Wire, table: Table, give: (rows: Rows) => Promise<void>): Promise<void> {
-  const columns = table.columns.map((column) => quoteIdentifier(column.name)).join(', ');
-  await wire.send(query(`COPY ${quoteTable(table)} (${columns}) TO STDOUT`));
+  await wire.send(query(`COPY ${quoteTable(table)}${columnList(table.columns)} TO STDOUT`));
   let parts: Buffer[] = [];
   let bytes = 0;
   const flush = async (): Promise<void> => {

@@ -1,7 +1,7 @@
 import type { Delete, Insert, RowChange, Update } from '../../change/change.ts';
 import type { Row } from '../../change/row.ts';
 import type { Table } from '../../change/table.ts';
-import { quoteIdentifier } from '../../engine/postgres/identifier.ts';
+import { columnList, quoteIdentifier } from '../../engine/postgres/identifier.ts';
 import { ChangeoverError } from '../../error.ts';
 import { copyText, type Line } from './copy-text.ts';
 import { changedPlaces, type PlanOf, plansOf } from './ordered.ts';
@@ -71,9 +71,10 @@ export class Bulk {
   }
 
   async #insert(plan: Plan, rows: readonly Row[]): Promise<void> {
-    const columns = plan.columns.map((column) => quoteIdentifier(column.name)).join(', ');
-    const target = plan.columns.length === 0 ? plan.name : `${plan.name} (${columns})`;
-    await this.#session.copy(`COPY ${target} FROM STDIN`, copyText(lines(rows, ''), plan.places));
+    await this.#session.copy(
+      `COPY ${plan.name}${columnList(plan.columns)} FROM STDIN`,
+      copyText(lines(rows, ''), plan.places),
+    );
   }
 
   async #update(plan: Plan, places: readonly number[], rows: readonly Row[]): Promise<Ticket> {

@@ -1,6 +1,7 @@
 import type { Change, RowChange, Rows, Snapshot, Truncate } from '../../change/change.ts';
 import { type Table, tableName } from '../../change/table.ts';
-import { quoteIdentifier, quoteLiteral, quoteTable } from '../../engine/postgres/identifier.ts';
+import { sqlState } from '../../engine/postgres/failure.ts';
+import { columnList, quoteLiteral, quoteTable } from '../../engine/postgres/identifier.ts';
 import { ChangeoverError, isCode, unreachable } from '../../error.ts';
 import type { Checkpoint, Order, TargetTransaction } from '../target.ts';
 import type { Bulk } from './bulk.ts';
@@ -159,9 +160,8 @@ export class PostgresTransaction implements TargetTransaction {
   }
 
   async #copy({ table, block }: Rows): Promise<void> {
-    const columns = table.columns.map((column) => quoteIdentifier(column.name)).join(', ');
     await this.#options.planOf(table);
-    await this.#options.session.copy(`COPY ${quoteTable(table)} (${columns}) FROM STDIN`, [block]);
+    await this.#options.session.copy(`COPY ${quoteTable(table)}${columnList(table.columns)} FROM STDIN`, [block]);
     await this.#options.session.settle(`Copying ${tableName(table)}`);
   }
 
@@ -177,11 +177,7 @@ export class PostgresTransaction implements TargetTransaction {
       if (row?.[0]) present.push(table);
     }
     if (present.length === 0) return;
-    if (ours) {
-      await session.run(`TRUNCATE ${present.map((table) => quoteTable(table)).join(', ')}`);
-      await session.settle('Emptying the tables for a new copy');
-      return;
-    }
+    if (ours) return this.#empty(present);
     for (const table of present) {
       const [row] = await session.rows(
         `SELECT 1 FROM ${quoteTable(table)} LIMIT 1`,
@@ -192,6 +188,22 @@ export class PostgresTransaction implements TargetTransaction {
           'TARGET_NOT_EMPTY',
           `The table ${tableName(table)} at the secondary holds rows already`,
         );
+    }
+  }
+
+  /** TRUNCATE where it is allowed: it frees the space at once. It refuses a table that a foreign key of another table, or of its
+   *  own partitioned parent, refers to; as a replica we may delete all the same. */
+  async #empty(tables: readonly Table[]): Promise<void> {
+    const { session } = this.#options;
+    await session.run('SAVEPOINT emptying');
+    try {
+      await session.run(`TRUNCATE ${tables.map((table) => quoteTable(table)).join(', ')}`);
+      await session.settle('Emptying the tables for a new copy');
+    } catch (error) {
+      if (sqlState(error) !== '0A000') throw error;
+      await session.run('ROLLBACK TO SAVEPOINT emptying');
+      for (const table of tables) await session.run(`DELETE FROM ONLY ${quoteTable(table)}`);
+      await session.settle('Emptying the tables for a new copy');
     }
   }
 }
