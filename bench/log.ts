@@ -1,6 +1,6 @@
 // Measures the embedded log: node bench/log.ts [folder for its files]. All figures are of one run on one machine, durable (fdatasync).
 import { spawn } from 'node:child_process';
-import { writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,6 +53,19 @@ async function reads(
   return { perSecond: count / seconds, mbPerSecond: bytes / 1e6 / seconds, rssMb: rss / 1e6 };
 }
 
+/** What the disk alone does: the limit for appends that do not share a sync. */
+function bare(path: string, bytes: number, count: number): number {
+  const file = openSync(path, 'w');
+  const block = Buffer.alloc(bytes, 'x');
+  const began = nowMs();
+  for (let done = 0; done < count; done += 1) {
+    writeSync(file, block);
+    fdatasyncSync(file);
+  }
+  closeSync(file);
+  return count / ((nowMs() - began) / 1000);
+}
+
 /** Milliseconds from the return of append() to the entry in the hands of a reader, in this process or another; 0 where the reader was
  *  first. Ascending. */
 async function wakes(folder: string, where: 'same' | 'other'): Promise<readonly number[]> {
@@ -74,6 +87,7 @@ async function wakes(folder: string, where: 'same' | 'other'): Promise<readonly 
   }
   stop.abort();
   child?.kill();
+  await seen.return(undefined);
   return late.toSorted((a, b) => a - b);
 }
 
@@ -96,6 +110,11 @@ async function measure(within: string): Promise<void> {
   try {
     const [large, small, wake] = folders;
     const line = (what: string, figure: string): void => console.log(`${what.padEnd(52)} ${figure}`);
+    line(
+      'bare write and fdatasync of 256 KiB',
+      `${(bare(join(large, 'bare'), 262_144, 1000) * 0.262).toFixed(0)} MB/s`,
+    );
+    line('bare write and fdatasync of 400 bytes', `${bare(join(small, 'bare'), 400, 2000).toFixed(0)}/s`);
     const one = await appends(large, 256 * 1024, 2000, 1);
     line('append 256 KiB, one after another', `${(one * 0.262).toFixed(0)} MB/s durable`);
     const four = await appends(large, 256 * 1024, 4000, 4);

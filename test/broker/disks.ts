@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Disk, type DiskFile, disk } from '../../src/broker/log/disk.ts';
@@ -33,22 +34,27 @@ export const faultyDisk = (faults: Faults): Disk => ({
   },
 });
 
-const sectorBytes = 64;
-
 /** The real disk, and what a power cut would leave of it: of what no sync covered, any part. */
 export interface FragileDisk extends Disk {
-  /** A copy of `folder` after a power cut at this moment. `chance` in [0, 1). */
-  powerCut(folder: string, chance: () => number): Promise<TemporaryFolder>;
+  /** Cuts the power behind so many more deeds (a write, a sync, …). `chance` in [0, 1). */
+  arm(folder: string, deeds: number, chance: () => number): void;
+  /** A copy of the folder after the cut, which comes now if so many deeds did not. */
+  afterCut(): Promise<TemporaryFolder>;
 }
 
 export function fragileDisk(): FragileDisk {
   /** Content at the last sync, by path, of files with anything written since. */
   const synced = new Map<string, Buffer>();
   const unnamed = new Set<string>();
+  let armed: { left: number; readonly cut: () => Promise<TemporaryFolder> } | undefined;
+  let done: Promise<TemporaryFolder> | undefined;
   let last: Promise<unknown> = Promise.resolve();
   /** One deed at a time: the cut falls between two of them. */
   const alone = <T>(deed: () => Promise<T>): Promise<T> => {
-    const next = last.then(deed);
+    const next = last.then(async () => {
+      if (armed && armed.left-- === 0) await (done ??= armed.cut());
+      return deed();
+    });
     last = next.catch(() => undefined);
     return next;
   };
@@ -70,8 +76,9 @@ export function fragileDisk(): FragileDisk {
   };
   const cut = async (folder: string, chance: () => number): Promise<TemporaryFolder> => {
     const copy = await copyOf(folder);
+    const sectorBytes = chance() < 0.5 ? 64 : 512;
     for (const [path, before] of synced)
-      await writeFile(join(copy.path, basename(path)), mixed(before, await readFile(path), chance));
+      await writeFile(join(copy.path, basename(path)), mixed(before, await readFile(path), sectorBytes, chance));
     for (const path of unnamed) if (chance() < 0.5) await rm(join(copy.path, basename(path)));
     return copy;
   };
@@ -79,14 +86,20 @@ export function fragileDisk(): FragileDisk {
     open: (path, how) => alone(() => open(path, how)),
     remove: (path) => alone(() => disk.remove(path)),
     syncFolder: (path) => alone(() => disk.syncFolder(path).then(() => unnamed.clear())),
-    powerCut: (folder, chance) => alone(() => cut(folder, chance)),
+    arm(folder, deeds, chance) {
+      armed = { left: deeds, cut: () => cut(folder, chance) };
+    },
+    afterCut() {
+      assert.ok(armed);
+      return (done ??= armed.cut());
+    },
   };
 }
 
 /** Some sectors as they were, some as they were to be, zeros where neither was written, and any length between. */
-function mixed(before: Buffer, now: Buffer, chance: () => number): Buffer {
-  const length = Math.floor(before.length + (now.length - before.length) * (chance() < 0.3 ? 1 : chance()));
-  const left = Buffer.alloc(Math.max(0, length));
+function mixed(before: Buffer, now: Buffer, sectorBytes: number, chance: () => number): Buffer {
+  const length = Math.floor(before.length + (now.length - before.length) * (chance() < 0.5 ? 1 : chance()));
+  const left = Buffer.alloc(length);
   before.copy(left);
   for (let at = 0; at < left.length; at += sectorBytes)
     if (chance() < 0.7) now.copy(left, at, at, Math.min(at + sectorBytes, left.length));

@@ -4,7 +4,7 @@ import type { Broker } from '../../src/broker/broker.ts';
 import type { Disk } from '../../src/broker/log/disk.ts';
 import { openLogReader } from '../../src/broker/log/reader.ts';
 import { openLogBroker } from '../../src/broker/log/writer.ts';
-import { epoch } from '../../src/change/position.ts';
+import { epoch, type Offset } from '../../src/change/position.ts';
 import { type Code, isCode } from '../../src/error.ts';
 import { take } from '../conformance/broker.ts';
 import { first, position, whole, wholes } from './batches.ts';
@@ -25,16 +25,17 @@ test('a full disk refuses a batch, takes its torn bytes away, and heals', { time
   await using writer = await open(folder.path, faultyDisk(faults), signal);
   await writer.append(first, whole(1));
   await using reader = await openLogReader({ folder: folder.path }, signal);
-  for (const room of [0, 1, 50, 150]) {
+  for (const room of [0, 1, 50, 250, 3900]) {
     faults.room = () => room;
-    const late = await Promise.allSettled([writer.append(first, whole(2)), writer.append(epoch(2), whole(3))]);
+    const late = await Promise.allSettled([writer.append(first, whole(2)), writer.append(epoch(2), whole(3, 5000))]);
     assert.ok(late.every((one) => one.status === 'rejected' && isCode(one.reason, 'BROKER_DISK_FULL')));
     assert.deepEqual(await writer.tail(), position(1));
     assert.equal((await verdictOn(folder.path, signal))?.kind, 'whole');
   }
   delete faults.room;
-  assert.equal(await writer.append(first, whole(2)), 1);
-  assert.equal((await take(reader, 0, 2, signal)).length, 2);
+  // Far enough for a new segment to begin: the one before is read to the end of its file from then on.
+  for (const batch of wholes(20, 2, 300)) await writer.append(first, batch);
+  assert.equal((await take(reader, 0, 21, signal)).length, 21);
   assert.equal((await verdictOn(folder.path, signal))?.kind, 'whole');
 });
 
@@ -79,6 +80,18 @@ test('after a sync that failed the log takes nothing until it is opened again', 
   assert.equal((await verdictOn(folder.path, signal))?.kind, 'whole');
 });
 
+test('the head of a segment is durable before an entry is written behind it', { timeout }, async ({ signal }) => {
+  await using folder = await temporaryFolder();
+  const deeds = new Map<string, string[]>();
+  const did = (file: string, deed: string): void => void deeds.set(file, [...(deeds.get(file) ?? []), deed]);
+  const faults: Faults = { room: (file) => void did(file, 'write'), sync: async (file) => did(file, 'sync') };
+  await using writer = await open(folder.path, faultyDisk(faults), signal);
+  for (const batch of wholes(4, 1, 3000)) await writer.append(first, batch);
+  deeds.delete('end');
+  assert.equal(deeds.size, 4);
+  for (const [file, all] of deeds) assert.deepEqual(all, ['write', 'sync', 'write', 'sync'], file);
+});
+
 test('a reader gets nothing that is written but not yet durable', { timeout }, async ({ signal }) => {
   await using folder = await temporaryFolder();
   const faults: Faults = {};
@@ -103,27 +116,34 @@ test('a reader gets nothing that is written but not yet durable', { timeout }, a
 });
 
 test('after any power cut every batch that was acknowledged is there', { timeout }, async ({ signal }) => {
-  for (let seed = 1; seed <= 150; seed += 1) {
+  for (let seed = 1; seed <= 60; seed += 1) {
     const chance = seeded(seed);
     await using folder = await temporaryFolder();
     const disk = fragileDisk();
-    await using writer = await open(folder.path, disk, signal);
+    const segmentBytesMax = chance() < 0.5 ? 1024 : 8192;
+    await using writer = await openLogBroker({ folder: folder.path, disk, segmentBytesMax }, signal);
+    const [cutAfter, bytes] = [Math.floor(chance() * 60), Math.floor(chance() * 900)];
     let acknowledged = 0;
-    const appending = wholes(2 + Math.floor(chance() * 40), 1, Math.floor(chance() * 900)).map(async (batch, index) => {
-      // In bursts, so that groups hold several entries.
-      for (let turns = Math.floor(index / 5) * 3; turns > 0; turns -= 1) await new Promise(setImmediate);
-      acknowledged = Math.max(acknowledged, 1 + (await writer.append(first, batch)));
-    });
-    for (let turns = Math.floor(chance() * 120); turns > 0; turns -= 1) await new Promise(setImmediate);
-    const promised = acknowledged;
-    await using left = await disk.powerCut(folder.path, chance);
-    await using again = await openLogBroker({ folder: left.path, segmentBytesMax: 4096 }, signal).catch((cause) =>
-      assert.fail(new Error(`seed ${seed}`, { cause })),
-    );
-    const tail = Number((await again.tail())?.order ?? 0);
-    assert.ok(tail >= promised, `seed ${seed}: ${promised} acknowledged, ${tail} left`);
-    await again.append(first, whole(tail + 1));
-    assert.equal((await verdictOn(left.path, signal))?.kind, 'whole', `seed ${seed}`);
-    await Promise.all(appending);
+    // In bursts, so that groups hold several entries.
+    const burst = (): Promise<readonly Offset[]> =>
+      Promise.all(
+        wholes(1 + Math.floor(chance() * 5), acknowledged + 1, bytes).map((batch) => writer.append(first, batch)),
+      );
+    while (acknowledged < cutAfter) acknowledged += (await burst()).length;
+    // Between two of the deeds that the next burst takes, or before or behind them.
+    disk.arm(folder.path, Math.floor(chance() * 9), chance);
+    await burst();
+    await using left = await disk.afterCut();
+    await checkAfterCut(left.path, acknowledged, `seed ${seed}`, signal);
   }
 });
+
+async function checkAfterCut(folder: string, promised: number, what: string, signal: AbortSignal): Promise<void> {
+  await using writer = await openLogBroker({ folder, segmentBytesMax: 4096 }, signal).catch((cause) =>
+    assert.fail(new Error(what, { cause })),
+  );
+  const tail = Number((await writer.tail())?.order ?? 0);
+  assert.ok(tail >= promised, `${what}: ${promised} acknowledged, ${tail} left`);
+  for (const batch of wholes(2, tail + 1, 3000)) await writer.append(first, batch);
+  assert.equal((await verdictOn(folder, signal))?.kind, 'whole', what);
+}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
+import { createInterface, type Interface } from 'node:readline';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openLogReader } from '../../src/broker/log/reader.ts';
@@ -13,23 +13,34 @@ import { temporaryFolder, verdictOn } from './folder.ts';
 
 const program = new URL('log-writer.ts', import.meta.url).pathname;
 
-const startWriter = (folder: string, seed: number): ChildProcess & { stdout: NodeJS.ReadableStream } =>
-  spawn(process.execPath, [program, folder, String(seed)], { stdio: ['ignore', 'pipe', 'inherit'] });
+interface WriterProcess extends AsyncDisposable {
+  readonly lines: Interface;
+  /** Kills it and waits for its end, which frees the lock. */
+  kill(): Promise<void>;
+}
+
+function startWriter(folder: string, seed: number): WriterProcess {
+  const child = spawn(process.execPath, [program, folder, String(seed)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(child, 'exit');
+  const kill = async (): Promise<void> => {
+    child.kill('SIGKILL');
+    await ended;
+  };
+  return { lines: createInterface({ input: child.stdout }), kill, [Symbol.asyncDispose]: kill };
+}
 
 /** Lets a writer acknowledge so many appends, and a moment more, then kills it. Returns the highest offset that it acknowledged. */
 async function writeAndKill(folder: string, seed: number): Promise<number> {
   const chance = seeded(seed);
-  const writer = startWriter(folder, seed);
-  const ended = once(writer, 'exit');
+  await using writer = startWriter(folder, seed);
   let left = 1 + Math.floor(chance() * 300);
   let highest = -1;
-  for await (const line of createInterface({ input: writer.stdout })) {
+  for await (const line of writer.lines) {
     assert.match(line, /^\d+$/);
     highest = Math.max(highest, Number(line));
     left -= 1;
-    if (left === 0) void sleep(chance() * 3).then(() => writer.kill('SIGKILL'));
+    if (left === 0) void sleep(chance() * 3).then(() => writer.kill());
   }
-  await ended;
   return highest;
 }
 
@@ -74,14 +85,11 @@ test('a second process is refused while one writes, and let in once that one was
   timeout: 60_000,
 }, async ({ signal }) => {
   await using folder = await temporaryFolder();
-  const writer = startWriter(folder.path, 1);
-  const ended = once(writer, 'exit');
-  await once(createInterface({ input: writer.stdout }), 'line');
-  const second = startWriter(folder.path, 2);
-  const [line] = await once(createInterface({ input: second.stdout }), 'line');
-  assert.equal(line, 'BROKER_LOCKED');
-  writer.kill('SIGKILL');
-  await ended;
+  await using writer = startWriter(folder.path, 1);
+  await once(writer.lines, 'line');
+  await using second = startWriter(folder.path, 2);
+  assert.deepEqual(await once(second.lines, 'line'), ['BROKER_LOCKED']);
+  await writer.kill();
   await using own = await openLogBroker({ folder: folder.path }, signal);
   assert.ok(await own.tail());
 });

@@ -14,6 +14,11 @@ import { copyOf, type TemporaryFolder, temporaryFolder, verdictOn } from './fold
 const timeout = 60_000;
 const segmentName = `${'0'.repeat(20)}.segment`;
 
+async function segmentNames(folder: string): Promise<readonly string[]> {
+  const names = await readdir(folder);
+  return names.filter((name) => name.endsWith('.segment')).toSorted();
+}
+
 /** A log of `count` entries, each appended by itself. */
 async function logOf(count: number, signal: AbortSignal, segmentBytesMax = 64 * 1024): Promise<TemporaryFolder> {
   const folder = await temporaryFolder();
@@ -25,11 +30,11 @@ async function logOf(count: number, signal: AbortSignal, segmentBytesMax = 64 * 
 const corrupt = (pattern: RegExp) => (error: unknown) =>
   isCode(error, 'BROKER_CORRUPT') && error instanceof Error && pattern.test(error.message);
 
-/** Opens the log, appends what follows `left`, and says that all is whole. */
+/** Opens the log, appends what follows the first `left` until another segment begins, and says that all is whole. */
 async function goesOnAfter(left: number, folder: string, what: string, signal: AbortSignal): Promise<void> {
-  await using writer = await openLogBroker({ folder }, signal);
+  await using writer = await openLogBroker({ folder, segmentBytesMax: 1024 }, signal);
   assert.deepEqual(await writer.tail(), left === 0 ? undefined : position(left), what);
-  assert.equal(await writer.append(first, whole(left + 1)), left, what);
+  for (const batch of wholes(4, left + 1)) await writer.append(first, batch);
   assert.equal((await verdictOn(folder, signal))?.kind, 'whole', what);
 }
 
@@ -44,11 +49,13 @@ test('an entry cut short at any byte is lost alone, if it was never acknowledged
   const after = await readFile(segment);
   for (let length = before.length; length < after.length; length += 1)
     for (const zeros of length % 5 === 0 ? [0, 7, 500] : [0]) {
+      for (const name of await segmentNames(folder.path)) await rm(join(folder.path, name));
       await writeFile(segment, Buffer.concat([after.subarray(0, length), Buffer.alloc(zeros)]));
       await writeFile(end, endBefore);
       await goesOnAfter(3, folder.path, `cut to ${length} of ${after.length}, ${zeros} zeros behind`, signal);
     }
   // It was written as a whole: nothing speaks against it, so it stays.
+  for (const name of await segmentNames(folder.path)) await rm(join(folder.path, name));
   await writeFile(segment, after);
   await writeFile(end, endBefore);
   await goesOnAfter(4, folder.path, 'whole', signal);
@@ -81,18 +88,17 @@ test('the file end is made anew when it is missing, old or damaged', { timeout }
   const old = await readFile(join(folder.path, 'end'));
   await goesOnAfter(2, folder.path, 'as it was', signal);
   await writeFile(join(folder.path, 'end'), old);
-  await goesOnAfter(3, folder.path, 'old', signal);
+  await goesOnAfter(6, folder.path, 'old', signal);
   await writeFile(join(folder.path, 'end'), old.fill(0, 20, 30));
   await assert.rejects(verdictOn(folder.path, signal), corrupt(/does not say where the log ends/));
-  await goesOnAfter(4, folder.path, 'damaged', signal);
+  await goesOnAfter(10, folder.path, 'damaged', signal);
   await rm(join(folder.path, 'end'));
-  await goesOnAfter(5, folder.path, 'missing', signal);
+  await goesOnAfter(14, folder.path, 'missing', signal);
 });
 
 test('a segment whose head a crash cut short is begun again', { timeout }, async ({ signal }) => {
   await using folder = await logOf(12, signal, 1024);
-  const last = (await readdir(folder.path)).filter((name) => name.endsWith('.segment')).length;
-  assert.ok(last > 2);
+  assert.ok((await segmentNames(folder.path)).length > 2);
   const next = join(folder.path, `${'12'.padStart(20, '0')}.segment`);
   for (const bytes of [0, 1, 60]) {
     await using copy = await copyOf(folder.path);
@@ -103,7 +109,7 @@ test('a segment whose head a crash cut short is begun again', { timeout }, async
 
 test('a missing segment is named, by who opens, reads and verifies', { timeout }, async ({ signal }) => {
   await using folder = await logOf(30, signal, 1024);
-  const names = (await readdir(folder.path)).filter((name) => name.endsWith('.segment')).toSorted();
+  const names = await segmentNames(folder.path);
   for (const name of [names[1] ?? '', names.at(-1) ?? '']) {
     await using copy = await copyOf(folder.path);
     await rm(join(copy.path, name));
@@ -117,7 +123,7 @@ test('a missing segment is named, by who opens, reads and verifies', { timeout }
 test('a bit that flips anywhere is found, and its entry named, by verify and by who reads', { timeout }, async (t) => {
   const { signal } = t;
   await using folder = await logOf(40, signal, 2048);
-  const names = (await readdir(folder.path)).filter((name) => name.endsWith('.segment')).toSorted();
+  const names = await segmentNames(folder.path);
   const chance = seeded(7);
   for (let round = 0; round < 150; round += 1) {
     const name = names[Math.floor(chance() * names.length)] ?? '';
