@@ -1,4 +1,5 @@
 import type { Connection } from '../../../engine/postgres/connect.ts';
+import { assert } from '../../../error.ts';
 import { readRecords } from './catalog.ts';
 import { type Address, firstOwnOid, isIn } from './item.ts';
 
@@ -23,7 +24,9 @@ export async function readDependencies(connection: Connection): Promise<Dependen
       from: `d.classid || '/' || d.objid`,
       on: `string_agg(distinct d.deptype::text || (d.refclassid || '/' || d.refobjid), ' ')`,
     },
-    `from pg_depend d where d.objid >= ${firstOwnOid} and d.refobjid >= ${firstOwnOid} group by d.classid, d.objid`,
+    // With columns folded into it, a table may depend on itself.
+    `from pg_depend d where d.objid >= ${firstOwnOid} and d.refobjid >= ${firstOwnOid} and d.objid <> d.refobjid
+     group by d.classid, d.objid`,
   );
   return dependenciesOf(new Map(records.map((record) => [record.from, record.on])));
 }
@@ -55,17 +58,25 @@ export function callsOwnCode(dependencies: Dependencies, at: Address): boolean {
     );
 }
 
+const parts = ['e', 'i'];
+/** A default, check or rule that has no statement of its own is written with its table. */
+const written = ['e', 'i', 'a'];
+/** More than any chain of parts in a catalog, such as array, row type, table. */
+const stepsMax = 100;
+
 /** The item that brings an object into being: itself, else the extension or object that it is a part of.
  *  Undefined: no item does. */
 export function maker(dependencies: Dependencies, isItem: (at: Address) => boolean, at: Address): Address | undefined {
-  for (let current = at; ; ) {
-    if (isItem(current)) return current;
-    const edges = dependencies.of(current);
-    // A default, check or rule that has no statement of its own is written with its table.
-    const isWritten = isIn('default', current) || isIn('constraint', current) || isIn('rule', current);
-    const follow = isWritten ? ['e', 'i', 'P', 'a'] : ['e', 'i', 'P'];
-    const next = follow.map((type) => edges.find((edge) => edge.type === type)).find(Boolean);
-    if (next === undefined) return undefined;
-    current = next.on;
+  let current: Address | undefined = at;
+  for (let steps = 0; current !== undefined && !isItem(current); steps += 1) {
+    assert(steps < stepsMax, `${at} is a part of itself`);
+    current = wholeOf(dependencies, current);
   }
+  return current;
+}
+
+function wholeOf(dependencies: Dependencies, at: Address): Address | undefined {
+  const edges = dependencies.of(at);
+  const follow = isIn('default', at) || isIn('constraint', at) || isIn('rule', at) ? written : parts;
+  return follow.map((type) => edges.find((edge) => edge.type === type)).find(Boolean)?.on;
 }

@@ -46,8 +46,7 @@ export async function readIndexAttachments(connection: Connection): Promise<read
     kind: 'attachIndex',
     object: `partition ${childName} of index ${parentName}`,
     sql: `ALTER INDEX ${parentName} ATTACH PARTITION ${childName}`,
-    of: address('relation', child),
-    needs: [address('relation', parent)],
+    of: [address('relation', parent), address('relation', child)],
   }));
 }
 

@@ -78,8 +78,8 @@ export type Kind = keyof typeof stages;
 export interface Item extends SchemaStatement {
   readonly id: Address;
   readonly kind: Kind;
-  /** The object that this one belongs to: goes where that goes, unmentioned. */
-  readonly of?: Address;
+  /** The object, or objects, that this one belongs to: goes where one of them goes, unmentioned. */
+  readonly of?: Address | readonly Address[];
   /** Needed beyond what pg_depend says. */
   readonly needs?: readonly Address[];
   /** Is worth nothing by itself: made only where something else needs it. */
@@ -87,6 +87,11 @@ export interface Item extends SchemaStatement {
   /** Stands in for this item where it needs itself in a circle. */
   readonly apart?: readonly Item[];
 }
+
+/** Whether the table with this oid is created. */
+export type IsCopied = (table: string) => boolean;
+
+export const ownersOf = ({ of = [] }: Item): readonly Address[] => [of].flat();
 
 /** An object that is not created at the other side, for people. */
 export interface LeftOut {

@@ -1,6 +1,6 @@
 import type { SchemaStatement } from '../../../change/change.ts';
 import { type Dependencies, type Dependency, maker } from './dependencies.ts';
-import { type Address, type Item, isBuiltIn, isIn, type Kind, stages } from './item.ts';
+import { type Address, type Item, isBuiltIn, isIn, type Kind, ownersOf, stages } from './item.ts';
 import { type Node, orderByNeeds, reach } from './order.ts';
 
 export interface Plan {
@@ -53,7 +53,7 @@ function link(items: readonly Item[], dependencies: Dependencies, circular: Read
     if (made === undefined && !isBuiltIn(on) && !missing.has(id)) missing.set(id, on);
     if (made !== undefined && made !== id) needs.get(id)?.add(made);
   };
-  for (const { id, of, needs = [] } of items) for (const on of of === undefined ? needs : [of, ...needs]) need(id, on);
+  for (const item of items) for (const on of [...ownersOf(item), ...(item.needs ?? [])]) need(item.id, on);
   for (const [from, edges] of dependencies.all()) {
     const id = makerOf(from);
     // What an extension's members need is the extension's own affair.
@@ -71,17 +71,16 @@ function link(items: readonly Item[], dependencies: Dependencies, circular: Read
     kept: items.filter((item) => !gone.has(item.id)),
     needs: new Map([...needs].map(([id, on]) => [id, [...on].toSorted((a, b) => place(a) - place(b))])),
     dropped: items
-      .filter((item) => gone.has(item.id) && !item.onlyIfNeeded && (item.of === undefined || !isGone(item.of)))
+      .filter((item) => gone.has(item.id) && !item.onlyIfNeeded && !ownersOf(item).some(isGone))
       .map((item) => ({ item, missing: gone.get(item.id) })),
   };
 }
 
 /** A materialized view is filled after those that it reads, also by way of plain views. */
-function needRefreshed({ id, of }: Item, needs: ReadonlyMap<Address, Set<Address>>): void {
-  if (of === undefined) return;
-  for (const read of reach([of], (at) => needs.get(at) ?? [])) {
+function needRefreshed(item: Item, needs: ReadonlyMap<Address, Set<Address>>): void {
+  for (const read of reach(ownersOf(item), (at) => needs.get(at) ?? [])) {
     const refresh = `${read}#refresh`;
-    if (refresh !== id && needs.has(refresh)) needs.get(id)?.add(refresh);
+    if (refresh !== item.id && needs.has(refresh)) needs.get(item.id)?.add(refresh);
   }
 }
 
@@ -104,9 +103,9 @@ function withDependants(
     for (const [id] of gone) for (const next of dependants.get(id) ?? []) if (!gone.has(next)) gone.set(next, id);
   };
   spread();
-  const owners = new Map(items.map((item) => [item.id, item.of]));
+  const owners = new Map(items.map((item) => [item.id, ownersOf(item)]));
   for (const item of items) {
-    const isNeeded = (dependants.get(item.id) ?? []).some((id) => !gone.has(id) && owners.get(id) !== item.id);
+    const isNeeded = (dependants.get(item.id) ?? []).some((id) => !gone.has(id) && !owners.get(id)?.includes(item.id));
     if (item.onlyIfNeeded && !isNeeded) gone.set(item.id, undefined);
   }
   spread();

@@ -7,7 +7,7 @@ import { readConstraints } from './constraints.ts';
 import { readDependencies } from './dependencies.ts';
 import { readGrants } from './grants.ts';
 import { readIdentities, readIndexAttachments, readIndexes, readStatistics } from './indexes.ts';
-import type { Item, LeftOut } from './item.ts';
+import type { IsCopied, Item, LeftOut } from './item.ts';
 import { readLeftOut } from './left-out.ts';
 import { readCollations, readExtensions, readSchemas, readTextSearch } from './namespaces.ts';
 import { plan } from './plan.ts';
@@ -29,8 +29,8 @@ export interface SchemaScript {
   readonly leftOut: readonly LeftOut[];
 }
 
-/** What is read without knowing anything else. */
-const readers: readonly ((connection: Connection) => Promise<readonly Item[]>)[] = [
+/** What is read without knowing more than which tables are copied. */
+const readers: readonly ((connection: Connection, isCopied: IsCopied) => Promise<readonly Item[]>)[] = [
   readSchemas,
   readExtensions,
   readCollations,
@@ -68,9 +68,10 @@ export async function readSchema(
 ): Promise<SchemaScript> {
   const dependencies = await readDependencies(connection);
   const tables = await readTables(connection, wanted);
+  const isCopied = (table: string): boolean => tables.byOid.has(table);
   const columns = await readColumns(connection);
   const checks = await readChecks(connection);
-  const sequences = await readSequences(connection, (table) => tables.byOid.has(table));
+  const sequences = await readSequences(connection, isCopied);
   const items: Item[] = [
     ...sequences.items,
     ...tableItems({ tables, columns, checks, identities: sequences.identities, dependencies }),
@@ -78,7 +79,7 @@ export async function readSchema(
     ...(await readDomains(connection, dependencies)),
     ...(await readViews(connection, columns)),
   ];
-  for (const read of readers) items.push(...(await read(connection)));
+  for (const read of readers) items.push(...(await read(connection, isCopied)));
   const planned = plan(items, dependencies);
   return {
     beforeRows: planned.beforeRows,

@@ -1,7 +1,7 @@
 import type { Connection } from '../../../engine/postgres/connect.ts';
 import { quoteLiteral } from '../../../engine/postgres/identifier.ts';
 import { isNoMember, isOwn, qualified, readRecords } from './catalog.ts';
-import { address, type Item } from './item.ts';
+import { address, type IsCopied, type Item } from './item.ts';
 
 /** Values of so many sequences are read by one query: enough to make round trips cheap, few enough for the parser. */
 const sequencesPerQueryMax = 500;
@@ -13,7 +13,7 @@ export interface Sequences {
 }
 
 /** All sequences with their present values. A value is read at the present, not at the snapshot: never before it. */
-export async function readSequences(connection: Connection, isCopied: (table: string) => boolean): Promise<Sequences> {
+export async function readSequences(connection: Connection, isCopied: IsCopied): Promise<Sequences> {
   const records = await readRecords(
     connection,
     {

@@ -1,6 +1,6 @@
 import type { Connection } from '../../../engine/postgres/connect.ts';
 import { isNoMember, isOwnSchema, qualified, readRecords } from './catalog.ts';
-import { address, type Item } from './item.ts';
+import { type Address, address, type IsCopied, type Item } from './item.ts';
 
 /** By pg_trigger.tgenabled and pg_rewrite.ev_enabled: when a trigger or rule fires. */
 const enabled: Readonly<Record<string, string>> = {
@@ -10,9 +10,9 @@ const enabled: Readonly<Record<string, string>> = {
   A: 'ENABLE ALWAYS',
 };
 
-/** Triggers that a user made, at the level of a partition tree where they were made; the server spreads them. A partition's copy
- *  that fires otherwise than its parent's is set so. */
-export async function readTriggers(connection: Connection): Promise<readonly Item[]> {
+/** Triggers that a user made, at the highest level of a partition tree that is copied; the server spreads them. A partition's
+ *  trigger that fires otherwise than its parent's is set so. */
+export async function readTriggers(connection: Connection, isCopied: IsCopied): Promise<readonly Item[]> {
   const records = await readRecords(
     connection,
     {
@@ -20,30 +20,33 @@ export async function readTriggers(connection: Connection): Promise<readonly Ite
       table: 'c.oid',
       tableName: qualified('n.nspname', 'c.relname'),
       name: 'quote_ident(t.tgname)',
-      sql: `case when t.tgparentid = 0 then pg_get_triggerdef(t.oid) else '' end`,
-      parent: 't.tgparentid',
+      sql: 'pg_get_triggerdef(t.oid)',
+      parent: `coalesce(p.oid::text, '')`,
+      parentTable: `coalesce(p.tgrelid::text, '')`,
       enabled: 't.tgenabled',
-      usually: `coalesce(p.tgenabled, 'O')`,
+      parentEnabled: `coalesce(p.tgenabled, 'O')`,
     },
     `from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
        left join pg_trigger p on p.oid = t.tgparentid
-     where (not t.tgisinternal or t.tgparentid <> 0) and not coalesce(p.tgisinternal and p.tgparentid = 0, false)
-       and (t.tgparentid = 0 or not exists (select from pg_constraint k where k.oid = t.tgconstraint and k.contype = 'f'))
-       and ${isOwnSchema('n.oid')} and ${isNoMember('pg_class', 'c.oid')}`,
+     -- Before version 15 a partition's trigger is marked internal, as those of foreign keys are everywhere.
+     where (not t.tgisinternal or (t.tgparentid <> 0 and t.tgconstraint = 0)) and ${isOwnSchema('n.oid')} and ${isNoMember('pg_class', 'c.oid')}`,
   );
-  const changed = new Set(records.filter((record) => record.enabled !== record.usually).map(({ oid }) => oid));
+  const isSpread = ({ parentTable }: { readonly parentTable: string }): boolean => isCopied(parentTable);
+  const changed = new Set(
+    records
+      .filter((record) => record.enabled !== (isSpread(record) ? record.parentEnabled : 'O'))
+      .map((record) => record.oid),
+  );
+  const byOid = new Map(records.map((record) => [record.oid, record]));
+  /** The statement by which a partition's trigger last changed: it goes down to all below it. */
+  const lastAbove = (oid: string): Address => {
+    const record = byOid.get(oid);
+    if (changed.has(oid)) return address('trigger', oid, 'enabled');
+    return record && isSpread(record) ? lastAbove(record.parent) : address('trigger', oid);
+  };
   return records.flatMap((record): Item[] => {
     const { oid, table, tableName, name, sql, parent } = record;
     const owner = address('relation', table);
-    const state: Item = {
-      id: address('trigger', oid, 'enabled'),
-      kind: 'enabled',
-      object: `state of trigger ${name} on ${tableName}`,
-      sql: `ALTER TABLE ${tableName} ${enabled[record.enabled] ?? 'ENABLE'} TRIGGER ${name}`,
-      of: parent === '0' ? address('trigger', oid) : owner,
-      // The parent's statement goes down to its partitions: what differs there is said afterwards.
-      needs: parent === '0' ? [] : [address('trigger', parent, changed.has(parent) ? 'enabled' : '')],
-    };
     const trigger: Item = {
       id: address('trigger', oid),
       kind: 'trigger',
@@ -51,7 +54,15 @@ export async function readTriggers(connection: Connection): Promise<readonly Ite
       sql,
       of: owner,
     };
-    return [...(parent === '0' ? [trigger] : []), ...(changed.has(oid) ? [state] : [])];
+    const state: Item = {
+      id: address('trigger', oid, 'enabled'),
+      kind: 'enabled',
+      object: `state of trigger ${name} on ${tableName}`,
+      sql: `ALTER TABLE ${tableName} ${enabled[record.enabled] ?? 'ENABLE'} TRIGGER ${name}`,
+      of: isSpread(record) ? owner : trigger.id,
+      needs: isSpread(record) ? [lastAbove(parent)] : [],
+    };
+    return [...(isSpread(record) ? [] : [trigger]), ...(changed.has(oid) ? [state] : [])];
   });
 }
 
