@@ -1,5 +1,6 @@
 import type { Broker, BrokerReader } from '../broker/broker.ts';
-import type { Configuration, Site } from '../config/configuration.ts';
+import { offset } from '../change/position.ts';
+import { type Configuration, type Site, secondariesOf } from '../config/configuration.ts';
 import { wanted } from '../config/tables.ts';
 import { ChangeoverError } from '../error.ts';
 import type { Source, SourceInspector } from '../source/source.ts';
@@ -40,6 +41,17 @@ export async function openBroker({ broker }: Configuration, signal: AbortSignal)
   const { openLogBroker } = await import('../broker/log/writer.ts');
   const { folder, retentionMs, retentionBytesMax } = broker;
   return openLogBroker({ folder, keepMs: retentionMs, keepBytes: retentionBytesMax }, signal);
+}
+
+/** Makes every secondary known to the log before it has applied anything: what one that was never up still needs must not be trimmed
+ *  once the others have it. Only after the log was opened for writing. */
+export async function enrolConsumers(configuration: Configuration, signal: AbortSignal): Promise<void> {
+  const { consumersOf } = await import('../broker/log/retention.ts');
+  const known = await consumersOf(logFolder(configuration));
+  await using reader = await openReader(configuration, signal);
+  for (const { name } of secondariesOf(configuration)) {
+    if (!known.has(name)) await reader.release(name, offset(0));
+  }
 }
 
 export async function openReader({ broker }: Configuration, signal: AbortSignal): Promise<BrokerReader> {

@@ -7,7 +7,7 @@ import { type Configuration, type Site, secondariesOf } from '../config/configur
 import type { Role } from '../control/agents.ts';
 import { supervise } from '../flow/supervise.ts';
 import { subscribe } from '../telemetry.ts';
-import { openBroker, openReader, openSource, openTarget, siteOf } from './adapters.ts';
+import { enrolConsumers, openBroker, openReader, openSource, openTarget, siteOf } from './adapters.ts';
 import { LifeTold, type Report } from './life.ts';
 
 export interface AgentsOptions {
@@ -37,8 +37,11 @@ export async function runAgents(options: AgentsOptions, signal: AbortSignal): Pr
   const stop = new AbortController();
   const both = AbortSignal.any([signal, stop.signal]);
   const agents: Agent[] = [];
-  if (roles.includes('capture'))
-    agents.push(captureAgent(configuration, opened.use(await openBroker(configuration, both))));
+  if (roles.includes('capture')) {
+    const broker = opened.use(await openBroker(configuration, both));
+    await enrolConsumers(configuration, both);
+    agents.push(captureAgent(configuration, broker));
+  }
   if (roles.includes('apply')) agents.push(...applyAgents(configuration, options.site));
 
   const live = async (agent: Agent): Promise<void> => {
