@@ -2,7 +2,7 @@ import type { Change, RowChange, Rows, Snapshot, Truncate } from '../../change/c
 import { type Table, tableName } from '../../change/table.ts';
 import { sqlState } from '../../engine/postgres/failure.ts';
 import { columnList, quoteLiteral, quoteTable } from '../../engine/postgres/identifier.ts';
-import { ChangeoverError, isCode, unreachable } from '../../error.ts';
+import { assert, ChangeoverError, isCode, unreachable } from '../../error.ts';
 import type { Checkpoint, Order, TargetTransaction } from '../target.ts';
 import type { Bulk } from './bulk.ts';
 import { isRowChange, type PlanOf, sendOrdered, writeCarefully } from './ordered.ts';
@@ -91,6 +91,8 @@ export class PostgresTransaction implements TargetTransaction {
   }
 
   async #begin(): Promise<void> {
+    // What is written behind a COMMIT would be committed by itself, without a checkpoint.
+    assert(this.#state !== 'done', 'A target transaction was used after its end');
     if (this.#state !== 'fresh') return;
     this.#state = 'open';
     await this.#options.session.begin();
