@@ -68,8 +68,14 @@ export class PostgresTransaction implements TargetTransaction {
       throw new ChangeoverError('TARGET_STALE', 'The checkpoint is not the one that we continue from');
     // Once COMMIT is sent nobody knows whether it came through, until the checkpoint is read again.
     this.#state = 'done';
-    await session.run('COMMIT');
-    await session.settle('Committing');
+    try {
+      await session.run('COMMIT');
+      await session.settle('Committing');
+    } catch (error) {
+      // A constraint that waits for the commit may have refused it: nothing that the transaction made is there.
+      bulk.rolledBack();
+      throw error;
+    }
     bulk.committed();
     committed(checkpoint);
   }
