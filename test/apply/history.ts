@@ -84,7 +84,7 @@ const keyed: Table = {
   identity: 'key',
   columns: [column('a', true), column('v', false), column('b', true), column('w', false)],
 };
-const tables: readonly Table[] = [
+export const tables: readonly Table[] = [
   keyed,
   // The same table after a change of its shape.
   { ...keyed, columns: keyed.columns.with(1, column('v', false, 'varchar')) },

@@ -23,10 +23,11 @@ interface Sets {
 export class Bulk {
   readonly #session: Session;
   readonly #planOf: PlanOf;
-  readonly #staged: Plan[] = [];
-  /** How many of them a commit has made lasting. */
-  #settled = 0;
+  /** Oldest first. */
+  readonly #staged: { readonly plan: Plan; readonly number: number }[] = [];
   #stagesEver = 0;
+  /** Number of the last one that a commit has made lasting. */
+  #lasting = 0;
   #setsEver = 0;
 
   constructor(session: Session, planOf: PlanOf) {
@@ -115,10 +116,9 @@ export class Bulk {
   async #stage(plan: Plan): Promise<string> {
     if (plan.stage) return plan.stage;
     if (this.#staged.length >= stagesMax) {
-      const oldest = this.#staged.shift();
+      const oldest = this.#staged.shift()?.plan;
       if (oldest?.stage) await this.#session.run(`DROP TABLE ${oldest.stage}`);
       if (oldest) oldest.stage = undefined;
-      this.#settled = Math.max(0, this.#settled - 1);
     }
     this.#stagesEver += 1;
     const name = `changeover_stage_${this.#stagesEver}`;
@@ -131,26 +131,32 @@ export class Bulk {
        SELECT 0 AS ${quoteIdentifier(setColumn)}, ${columns.join(', ')} FROM ${plan.name} WITH NO DATA`,
     );
     plan.stage = `pg_temp.${name}`;
-    this.#staged.push(plan);
+    this.#staged.push({ plan, number: this.#stagesEver });
     return plan.stage;
+  }
+
+  /** Stands for the staging tables made so far. */
+  get mark(): number {
+    return this.#stagesEver;
   }
 
   /** After a commit: the staging tables made so far are there to stay. */
   committed(): void {
-    this.#settled = this.#staged.length;
+    this.#lasting = this.#stagesEver;
   }
 
-  /** After a rollback: those made since the last commit are gone. */
-  rolledBack(): void {
-    for (const plan of this.#staged.splice(this.#settled)) plan.stage = undefined;
+  /** After a rollback to a savepoint, those made since `mark` are gone; without one, those made since the last commit. */
+  rolledBack(mark = this.#lasting): void {
+    const from = this.#staged.findIndex(({ number }) => number > mark);
+    if (from >= 0) for (const { plan } of this.#staged.splice(from)) plan.stage = undefined;
   }
 
   /** Before plans are forgotten. */
   async drop(): Promise<void> {
-    for (const { stage } of this.#staged) await this.#session.run(`DROP TABLE IF EXISTS ${stage}`);
-    for (const plan of this.#staged) plan.stage = undefined;
-    this.#staged.length = 0;
-    this.#settled = 0;
+    for (const { plan } of this.#staged.splice(0)) {
+      await this.#session.run(`DROP TABLE IF EXISTS ${plan.stage}`);
+      plan.stage = undefined;
+    }
   }
 }
 

@@ -107,12 +107,13 @@ export class PostgresTransaction implements TargetTransaction {
   async #writeNet(changes: readonly RowChange[]): Promise<void> {
     const { session, bulk } = this.#options;
     await session.run('SAVEPOINT net');
+    const { mark } = bulk;
     try {
       await bulk.write(changes);
       await session.run('RELEASE SAVEPOINT net');
     } catch (error) {
       if (isCode(error, 'TARGET_CONFLICT')) {
-        bulk.rolledBack();
+        bulk.rolledBack(mark);
         await session.run('ROLLBACK TO SAVEPOINT net');
       }
       throw error;
