@@ -48,9 +48,6 @@ export class Bulk {
         );
         expected.push({ ticket, rows: sets.deletes.length, name: plan.name });
       }
-      if (plan.replaces && sets.updates.length > 0) {
-        throw new ChangeoverError('TARGET_CONFLICT', `Rows of ${plan.name} are replaced one by one`);
-      }
       for (const { places, rows } of byPlaces(plan, sets.updates)) {
         const ticket = await this.#update(plan, places, rows);
         expected.push({ ticket, rows: rows.length, name: plan.name });
@@ -86,20 +83,22 @@ export class Bulk {
       places,
       rows,
     );
+    // A row with another value in a fixed column is not found, and the way back replaces it.
+    const same = matching([...plan.keyColumns, ...plan.fixedColumns]);
     const set = columns.filter((column) => !column.always && !column.key).map((column) => quoteIdentifier(column.name));
     const assignments = set.map((name) => `${name} = s.${name}`).join(', ');
     // Where nothing but the key was sent, nothing changes, but the row must be there.
     const sql =
       set.length > 0
-        ? `UPDATE ${plan.name} t SET ${assignments} FROM ${staged} WHERE ${match(plan)}`
-        : `SELECT FROM ${plan.name} t, ${staged} WHERE ${match(plan)}`;
+        ? `UPDATE ${plan.name} t SET ${assignments} FROM ${staged} WHERE ${same}`
+        : `SELECT FROM ${plan.name} t, ${staged} WHERE ${same}`;
     return this.#session.run(sql);
   }
 
   async #remove(plan: Plan, keys: readonly Row[]): Promise<Ticket> {
     const names = plan.keyColumns.map((column) => column.name);
     const staged = await this.#fill(plan, names, plan.keyPlaces, keys);
-    return this.#session.run(`DELETE FROM ${plan.name} t USING ${staged} WHERE ${match(plan)}`);
+    return this.#session.run(`DELETE FROM ${plan.name} t USING ${staged} WHERE ${matching(plan.keyColumns)}`);
   }
 
   /** Copies rows into the staging table as a set of their own, and gives what to put behind FROM to see just that set as `s`. */
@@ -192,7 +191,7 @@ function* lines(rows: readonly Row[], prefix: string): Generator<Line> {
   for (const row of rows) yield { prefix, row };
 }
 
-const match = (plan: Plan): string =>
-  plan.keyColumns
+const matching = (columns: Plan['keyColumns']): string =>
+  columns
     .map((column) => `t.${quoteIdentifier(column.name)} ${column.equals ?? '='} s.${quoteIdentifier(column.name)}`)
     .join(' AND ');

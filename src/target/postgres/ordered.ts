@@ -1,5 +1,5 @@
 import type { Change, RowChange, Update } from '../../change/change.ts';
-import { cells, fillUnchanged, hasUnchanged, type Row } from '../../change/row.ts';
+import { type Cell, cells, fillUnchanged, hasUnchanged, type Row } from '../../change/row.ts';
 import type { Table } from '../../change/table.ts';
 import { assert, ChangeoverError, unreachable } from '../../error.ts';
 import { parameters } from './copy-text.ts';
@@ -39,39 +39,42 @@ export async function sendOrdered(
 }
 
 async function send(session: Session, plan: Plan, change: RowChange): Promise<Ticket> {
-  const identifying = plan.keyPlaces.length > 0 ? plan.keyPlaces : plan.places;
   switch (change.kind) {
     case 'insert':
       return session.execute(plan.insert, parameters(change.after, plan.places));
     case 'delete':
-      return session.execute(plan.remove, parameters(change.before, identifying));
+      return session.execute(plan.remove, parameters(change.before, plan.identifying));
     case 'update': {
-      if (mustReplace(plan, change)) {
-        const after =
-          change.before && hasUnchanged(change.after) ? fillUnchanged(change.after, change.before) : change.after;
-        if (hasUnchanged(after)) {
-          throw new ChangeoverError(
-            'TARGET_REFUSED',
-            `An identity value of ${plan.name} changed and the row is not known whole`,
-          );
-        }
-        const ticket = await session.execute(plan.remove, parameters(change.before ?? change.after, identifying));
-        await session.execute(plan.insert, parameters(after, plan.places));
-        return ticket;
-      }
+      if (mustReplace(plan, change)) return sendReplacement(session, plan, change);
       const places = changedPlaces(plan, change.after);
-      const before = change.before ?? change.after;
-      const values = [...parameters(change.after, writable(plan, places)), ...parameters(before, identifying)];
-      return session.execute(plan.update(places), values);
+      return session.execute(plan.update(places), [
+        ...parameters(change.after, writable(plan, places)),
+        ...parameters(change.before ?? change.after, plan.identifying),
+        ...parameters(change.after, plan.fixedPlaces),
+      ]);
     }
     default:
       return unreachable(change);
   }
 }
 
-/** An identity column GENERATED ALWAYS can be inserted but not updated. */
-const mustReplace = (plan: Plan, change: Update): boolean =>
-  plan.replaces || (change.before !== undefined && plan.keyColumns.some((column) => column.always));
+function sendReplacement(session: Session, plan: Plan, { before, after }: Update): Promise<Ticket> {
+  const places = changedPlaces(plan, after);
+  const values = [...parameters(after, places), ...parameters(before ?? after, plan.identifying)];
+  return session.execute(plan.replace(places), values);
+}
+
+/** An identity column GENERATED ALWAYS can be inserted but not updated. Of one that is no key we know the former value only where
+ *  the row was sent whole. */
+function mustReplace(plan: Plan, { table, before, after }: Update): boolean {
+  const always = plan.columns.filter((column) => column.always && (column.key || table.identity === 'full'));
+  if (!before || always.length === 0) return false;
+  const [was, is] = [[...cells(before)], [...cells(after)]];
+  return always.some(({ place }) => !isEqual(was[place], is[place]));
+}
+
+const isEqual = (a: Cell | undefined, b: Cell | undefined): boolean =>
+  Buffer.isBuffer(a) && Buffer.isBuffer(b) ? a.equals(b) : a === b;
 
 const writable = (plan: Plan, places: readonly number[]): number[] =>
   plan.columns.filter((column) => !column.always && places.includes(column.place)).map((column) => column.place);
@@ -88,22 +91,27 @@ export function changedPlaces(plan: Plan, row: Row): readonly number[] {
  *  Throws TARGET_DRIFT when a missing row cannot be rebuilt. */
 export async function writeCarefully(session: Session, changes: readonly RowChange[], planOf: PlanOf): Promise<number> {
   let drifted = 0;
+  const found = async (ticket: Ticket): Promise<boolean> => (await session.settle('Applying changes'))[ticket] !== 0;
   await session.run('ROLLBACK TO SAVEPOINT ordered');
   for (const change of changes) {
     const plan = await planOf(change.table);
     await session.settle('Applying changes');
-    const ticket = await send(session, plan, change);
-    const counts = await session.settle('Applying changes');
-    if (change.kind === 'insert' || counts[ticket] !== 0) continue;
+    if ((await found(await send(session, plan, change))) || change.kind === 'insert') continue;
+    if (change.kind === 'update' && plan.fixedPlaces.length > 0) {
+      // The row may be there with another value in a fixed column.
+      if (await found(await sendReplacement(session, plan, change))) continue;
+    }
     drifted += 1;
-    if (change.kind !== 'update') continue;
-    if (hasUnchanged(change.after)) {
+    if (change.kind === 'delete') continue;
+    const whole = change.before && change.table.identity === 'full';
+    const after = whole ? fillUnchanged(change.after, change.before) : change.after;
+    if (hasUnchanged(after)) {
       throw new ChangeoverError(
         'TARGET_DRIFT',
         `A row of ${plan.name} is missing at the secondary, and its update does not hold it whole`,
       );
     }
-    await session.execute(plan.insert, parameters(change.after, plan.places));
+    await session.execute(plan.insert, parameters(after, plan.places));
   }
   await session.settle('Applying changes');
   return drifted;

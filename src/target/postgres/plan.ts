@@ -26,13 +26,20 @@ export interface Plan {
   /** Places of `columns` and of `keyColumns`, ascending. */
   readonly places: readonly number[];
   readonly keyPlaces: readonly number[];
+  /** What identifies a row: its key, or all of it where there is none. */
+  readonly identifying: readonly number[];
+  /** Places of the columns that may be inserted and never updated, and are no key. */
+  readonly fixedColumns: readonly TargetColumn[];
+  readonly fixedPlaces: readonly number[];
   readonly insert: Statement;
-  /** By key, or by the whole row where there is none. */
+  /** The parameters are what identifies. */
   readonly remove: Statement;
-  /** An UPDATE of the columns at `places`, by key or by the whole row; the parameters are those columns, then what identifies. */
+  /** An UPDATE of what may be updated of the columns at `places`; the parameters are those, then what identifies, then the fixed columns
+   *  of a row with a key: a row that has other values there is not touched, and must be replaced. */
   update(places: readonly number[]): Statement;
-  /** True where an UPDATE cannot write what the source holds: the row is replaced instead. */
-  readonly replaces: boolean;
+  /** Puts a row in the place of one, which gives it the columns that are not at `places`. The parameters are the columns at `places`,
+   *  then what identifies the former row. */
+  replace(places: readonly number[]): Statement;
   /** Name of the session's staging table, once it was made. */
   stage: string | undefined;
 }
@@ -85,42 +92,62 @@ export async function planFor(session: Session, table: Table): Promise<Plan> {
 
 function newPlan(name: string, columns: readonly TargetColumn[]): Plan {
   const keyColumns = columns.filter((column) => column.key);
-  const updates = new Map<string, Statement>();
-  const list = columns.map((column) => quoteIdentifier(column.name)).join(', ');
+  const fixedColumns = columns.filter((column) => column.always && !column.key);
+  const list = listOf(columns);
   const values = columns.map((_, index) => `$${index + 1}`).join(', ');
   const insert =
     columns.length === 0
       ? `INSERT INTO ${name} DEFAULT VALUES`
       : `INSERT INTO ${name} (${list}) OVERRIDING SYSTEM VALUE VALUES (${values})`;
   const identifying = keyColumns.length > 0 ? keyColumns : columns;
+  const fixed = keyColumns.length > 0 ? fixedColumns : [];
+  const typesOf = (...some: readonly TargetColumn[]): number[] => some.map((column) => column.typeOid);
   return {
     name,
     columns,
     keyColumns,
-    places: columns.map((column) => column.place),
-    keyPlaces: keyColumns.map((column) => column.place),
-    insert: { sql: insert, types: columns.map((column) => column.typeOid) },
-    remove: {
-      sql: `DELETE FROM ${name} WHERE ${where(name, columns, 1)}`,
-      types: identifying.map((column) => column.typeOid),
-    },
-    replaces: columns.some((column) => column.always && !column.key),
+    places: placesOf(columns),
+    keyPlaces: placesOf(keyColumns),
+    identifying: placesOf(identifying),
+    fixedColumns: fixed,
+    fixedPlaces: placesOf(fixed),
+    insert: { sql: insert, types: typesOf(...columns) },
+    remove: { sql: `DELETE FROM ${name} WHERE ${where(name, columns, 1)}`, types: typesOf(...identifying) },
     stage: undefined,
-    update(places) {
-      const key = places.join(',');
-      const known = updates.get(key);
-      if (known) return known;
+    update: remembered((places) => {
       const set = columns.filter((column) => places.includes(column.place) && !column.always);
-      const assignments = set.map((column, index) => `${quoteIdentifier(column.name)} = $${index + 1}`).join(', ');
-      const update = `UPDATE ${name} SET ${assignments}`;
+      const update = `UPDATE ${name} SET ${set.map((column, index) => `${quoteIdentifier(column.name)} = $${index + 1}`).join(', ')}`;
+      const behind = set.length + identifying.length + 1;
+      const same = fixed.map((column, index) => ` AND ${quoteIdentifier(column.name)} = $${behind + index}`).join('');
       // Nothing that may be written was sent: nothing changes, but the row must be there.
-      const statement = {
-        sql: `${set.length > 0 ? update : `SELECT FROM ${name}`} WHERE ${where(name, columns, set.length + 1)}`,
-        types: [...set, ...identifying].map((column) => column.typeOid),
-      };
-      updates.set(key, statement);
-      return statement;
-    },
+      const sql = `${set.length > 0 ? update : `SELECT FROM ${name}`} WHERE ${where(name, columns, set.length + 1)}${same}`;
+      return { sql, types: typesOf(...set, ...identifying, ...fixed) };
+    }),
+    replace: remembered((places) => {
+      const sent = columns.filter((column) => places.includes(column.place));
+      const taken = columns.map((column) =>
+        sent.includes(column) ? `$${sent.indexOf(column) + 1}` : `gone.${quoteIdentifier(column.name)}`,
+      );
+      const sql = `WITH gone AS (DELETE FROM ${name} WHERE ${where(name, columns, sent.length + 1)} RETURNING *)
+        INSERT INTO ${name} (${list}) OVERRIDING SYSTEM VALUE SELECT ${taken.join(', ')} FROM gone`;
+      return { sql, types: typesOf(...sent, ...identifying) };
+    }),
+  };
+}
+
+const listOf = (columns: readonly TargetColumn[]): string =>
+  columns.map((column) => quoteIdentifier(column.name)).join(', ');
+
+const placesOf = (columns: readonly TargetColumn[]): number[] => columns.map((column) => column.place);
+
+/** Makes each statement once: a session prepares it by its identity. */
+function remembered(make: (places: readonly number[]) => Statement): (places: readonly number[]) => Statement {
+  const made = new Map<string, Statement>();
+  return (places) => {
+    const key = places.join(',');
+    const known = made.get(key) ?? make(places);
+    made.set(key, known);
+    return known;
   };
 }
 
