@@ -83,10 +83,10 @@ export async function openPostgresTarget(options: PostgresTargetOptions, signal:
       });
     },
     async flush() {
-      // A commit that waits for the disk carries all commits before it; it needs a transaction number to be one.
+      // A commit that waits for the disk carries all commits before it. It waits only if its transaction wrote to the log.
       await session.run('BEGIN');
       await session.run('SET LOCAL synchronous_commit = on');
-      await session.rows('SELECT pg_catalog.pg_current_xact_id()', 'Flushing');
+      await session.rows(`SELECT pg_catalog.pg_logical_emit_message(true, 'changeover', 'flush')`, 'Flushing');
       await session.run('COMMIT');
       await session.settle('Flushing');
     },
