@@ -5,7 +5,7 @@ import { columnList, quoteIdentifier } from '../../engine/postgres/identifier.ts
 import { ChangeoverError } from '../../error.ts';
 import { copyText, type Line } from './copy-text.ts';
 import { changedPlaces, type PlanOf, plansOf } from './ordered.ts';
-import type { Plan } from './plan.ts';
+import { equality, type Plan } from './plan.ts';
 import type { Session, Ticket } from './session.ts';
 
 /** More staging tables than this are not kept: each is a relation that the server must look after at every commit. */
@@ -192,6 +192,4 @@ function* lines(rows: readonly Row[], prefix: string): Generator<Line> {
 }
 
 const matching = (columns: Plan['keyColumns']): string =>
-  columns
-    .map((column) => `t.${quoteIdentifier(column.name)} ${column.equals ?? '='} s.${quoteIdentifier(column.name)}`)
-    .join(' AND ');
+  columns.map((column) => equality(column, 't.', `s.${quoteIdentifier(column.name)}`)).join(' AND ');

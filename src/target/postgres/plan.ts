@@ -8,7 +8,7 @@ interface TargetColumn {
   /** Place in the source's rows. */
   readonly place: number;
   readonly typeOid: number;
-  /** Of a domain: the type beneath. */
+  /** Of a domain: the type beneath, without its limits. A domain itself has no operators, and over an enum it does not pass for one. */
   readonly baseType: string | undefined;
   readonly key: boolean;
   /** The type's own equality, qualified where it is not PostgreSQL's; undefined where the type has none. */
@@ -48,12 +48,18 @@ export interface Plan {
 export async function planFor(session: Session, table: Table): Promise<Plan> {
   const found = await session.rows(
     `SELECT a.attname, a.atttypid, a.attgenerated, a.attidentity, o.oprname, n.nspname,
-            CASE WHEN t.typtype = 'd' THEN pg_catalog.format_type(t.typbasetype, t.typtypmod) END
+            CASE WHEN t.oid <> a.atttypid THEN pg_catalog.format_type(t.oid, -1) END
        FROM pg_catalog.pg_attribute a
-       JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+       CROSS JOIN LATERAL (
+         -- Beneath a domain there may be another one.
+         WITH RECURSIVE beneath AS (
+           SELECT oid, typtype, typbasetype, typcategory FROM pg_catalog.pg_type WHERE oid = a.atttypid
+           UNION ALL
+           SELECT b.oid, b.typtype, b.typbasetype, b.typcategory
+             FROM beneath d JOIN pg_catalog.pg_type b ON b.oid = d.typbasetype WHERE d.typtype = 'd')
+         SELECT oid, typtype, typcategory FROM beneath WHERE typtype <> 'd') t
        LEFT JOIN pg_catalog.pg_operator o ON o.oprname = '=' AND o.oprresult = 'pg_catalog.bool'::pg_catalog.regtype
         AND o.oprleft = o.oprright AND o.oprleft = CASE
-          WHEN t.typbasetype <> 0 THEN t.typbasetype
           WHEN t.typtype = 'e' THEN 'pg_catalog.anyenum'::pg_catalog.regtype
           WHEN t.typtype = 'r' THEN 'pg_catalog.anyrange'::pg_catalog.regtype
           WHEN t.typtype = 'm' THEN 'pg_catalog.anymultirange'::pg_catalog.regtype
@@ -151,19 +157,25 @@ function remembered(make: (places: readonly number[]) => Statement): (places: re
   };
 }
 
+/** `left` is what stands before the column's name: nothing, or the name of its table and a point. */
+export function equality(column: TargetColumn, left: '' | 't.', right: string): string {
+  const cast = column.baseType ? `::${column.baseType}` : '';
+  return `${left}${quoteIdentifier(column.name)}${cast} ${column.equals ?? '='} ${right}${cast}`;
+}
+
 /** One row by its key; or, without a key, one of the rows that are equal in all columns, whichever: they cannot be told apart. */
 function where(name: string, columns: readonly TargetColumn[], firstParameter: number): string {
   const keyColumns = columns.filter((column) => column.key);
   if (keyColumns.length > 0) {
-    return keyColumns
-      .map((column, index) => `${quoteIdentifier(column.name)} ${column.equals ?? '='} $${firstParameter + index}`)
-      .join(' AND ');
+    return keyColumns.map((column, index) => equality(column, '', `$${firstParameter + index}`)).join(' AND ');
   }
   const same = columns.map((column, index) => {
     const [left, right] = [quoteIdentifier(column.name), `$${firstParameter + index}`];
-    return column.equals === undefined
-      ? `${left}::pg_catalog.text IS NOT DISTINCT FROM ${right}::pg_catalog.text`
-      : `(${left} ${column.equals} ${right} OR (${left} IS NULL AND ${right} IS NULL))`;
+    // What a type calls equal may still look different (1.0 and 1.00, 'a' and 'A'), and the source's text is what counts. Its own
+    // equality is asked first where there is one, because it costs less.
+    const alike = `${left}::pg_catalog.text OPERATOR(pg_catalog.=) ${right}::pg_catalog.text`;
+    const equal = column.equals === undefined ? alike : `${equality(column, '', right)} AND ${alike}`;
+    return `(${equal} OR (${left} IS NULL AND ${right} IS NULL))`;
   });
   return `ctid = (SELECT ctid FROM ${name} WHERE ${same.join(' AND ') || 'true'} LIMIT 1)`;
 }
