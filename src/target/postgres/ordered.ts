@@ -21,21 +21,42 @@ export async function plansOf(changes: readonly RowChange[], planOf: PlanOf): Pr
   };
 }
 
-/** Sends row changes one by one, in their order, without waiting for their answers, behind a savepoint. Gives the tickets of those
- *  that must each find a row: where one does not, `writeCarefully` does it all again. */
+/** A statement that must find its row, and the table it looks in. */
+export interface Search {
+  readonly ticket: Ticket;
+  readonly table: string;
+}
+
+/** True when each found its row, false when one is missing. Throws TARGET_TABLE_DIFFERS when one touched more: what is a key at the
+ *  primary is not unique here. */
+export function foundAll(searches: readonly Search[], counts: readonly number[]): boolean {
+  const wrong = searches.filter(({ ticket }) => counts[ticket] !== 1);
+  for (const { ticket, table } of wrong) {
+    if (counts[ticket] !== 0)
+      throw new ChangeoverError(
+        'TARGET_TABLE_DIFFERS',
+        `${counts[ticket]} rows of ${table} have a key that only one may have`,
+      );
+  }
+  return wrong.length === 0;
+}
+
+/** Sends row changes one by one, in their order, without waiting for their answers, behind a savepoint. Gives those that must each
+ *  find a row: where one does not, `writeCarefully` does it all again. */
 export async function sendOrdered(
   session: Session,
   changes: readonly RowChange[],
   planOf: PlanOf,
-): Promise<readonly Ticket[]> {
+): Promise<readonly Search[]> {
   const plans = await plansOf(changes, planOf);
-  const tickets: Ticket[] = [];
+  const searches: Search[] = [];
   await session.run('SAVEPOINT ordered');
   for (const change of changes) {
-    const ticket = await send(session, plans(change.table), change);
-    if (change.kind !== 'insert') tickets.push(ticket);
+    const plan = plans(change.table);
+    const ticket = await send(session, plan, change);
+    if (change.kind !== 'insert') searches.push({ ticket, table: plan.name });
   }
-  return tickets;
+  return searches;
 }
 
 async function send(session: Session, plan: Plan, change: RowChange): Promise<Ticket> {
@@ -91,15 +112,16 @@ export function changedPlaces(plan: Plan, row: Row): readonly number[] {
  *  Throws TARGET_DRIFT when a missing row cannot be rebuilt. */
 export async function writeCarefully(session: Session, changes: readonly RowChange[], planOf: PlanOf): Promise<number> {
   let drifted = 0;
-  const found = async (ticket: Ticket): Promise<boolean> => (await session.settle('Applying changes'))[ticket] !== 0;
+  const found = async (plan: Plan, ticket: Ticket): Promise<boolean> =>
+    foundAll([{ ticket, table: plan.name }], await session.settle('Applying changes'));
   await session.run('ROLLBACK TO SAVEPOINT ordered');
   for (const change of changes) {
     const plan = await planOf(change.table);
     await session.settle('Applying changes');
-    if ((await found(await send(session, plan, change))) || change.kind === 'insert') continue;
+    if ((await found(plan, await send(session, plan, change))) || change.kind === 'insert') continue;
     if (change.kind === 'update' && plan.fixedPlaces.length > 0) {
       // The row may be there with another value in a fixed column.
-      if (await found(await sendReplacement(session, plan, change))) continue;
+      if (await found(plan, await sendReplacement(session, plan, change))) continue;
     }
     drifted += 1;
     if (change.kind === 'delete') continue;

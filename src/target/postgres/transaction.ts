@@ -5,7 +5,7 @@ import { columnList, quoteLiteral, quoteTable } from '../../engine/postgres/iden
 import { assert, ChangeoverError, isCode, unreachable } from '../../error.ts';
 import type { Checkpoint, Order, TargetTransaction } from '../target.ts';
 import type { Bulk } from './bulk.ts';
-import { isRowChange, type PlanOf, sendOrdered, writeCarefully } from './ordered.ts';
+import { foundAll, isRowChange, type PlanOf, type Search, sendOrdered, writeCarefully } from './ordered.ts';
 import { createSchema } from './schema.ts';
 import type { Session, Ticket } from './session.ts';
 
@@ -29,7 +29,7 @@ export class PostgresTransaction implements TargetTransaction {
   #drifted = 0;
   /** Sent, and not known to have found their rows: looked at when the next thing must be known, so that a small transaction goes out
    *  together with its checkpoint. */
-  #unproven: { readonly changes: readonly RowChange[]; readonly tickets: readonly Ticket[] } | undefined;
+  #unproven: { readonly changes: readonly RowChange[]; readonly searches: readonly Search[] } | undefined;
 
   constructor(options: TransactionOptions) {
     this.#options = options;
@@ -124,7 +124,7 @@ export class PostgresTransaction implements TargetTransaction {
     if (changes.length === 0) return;
     await this.#prove();
     const { session, planOf } = this.#options;
-    this.#unproven = { changes, tickets: await sendOrdered(session, changes, planOf) };
+    this.#unproven = { changes, searches: await sendOrdered(session, changes, planOf) };
   }
 
   /** Waits for what was sent, and mends it where rows were missing. */
@@ -133,10 +133,12 @@ export class PostgresTransaction implements TargetTransaction {
     const counts = await this.#options.session.settle('Applying changes');
     if (this.#isMissing(counts)) await this.#mend();
     this.#unproven = undefined;
+    // Or each would stand within the one before, for as long as the transaction lasts.
+    await this.#options.session.run('RELEASE SAVEPOINT ordered');
   }
 
   #isMissing(counts: readonly number[]): boolean {
-    return this.#unproven?.tickets.some((ticket) => counts[ticket] === 0) ?? false;
+    return this.#unproven !== undefined && !foundAll(this.#unproven.searches, counts);
   }
 
   async #mend(): Promise<void> {
