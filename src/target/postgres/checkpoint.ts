@@ -9,7 +9,7 @@ export const checkpointTable = { schema: ownSchema, name: 'checkpoint' };
 
 /** A checkpoint as the target keeps it. */
 export interface CheckpointRow {
-  /** Undefined: a copy was given up, and its tables are still ours. */
+  /** Undefined: a copy was given up. */
   readonly checkpoint: Checkpoint | undefined;
   readonly stream: string;
   readonly epoch: string;
@@ -26,6 +26,9 @@ export const findCheckpointTableSql = `SELECT pg_catalog.to_regclass('changeover
  *  each page keeps the row, which every transaction updates, in its place. */
 export const createCheckpointTableSql = [
   'CREATE SCHEMA IF NOT EXISTS changeover',
+  // Before the checkpoint, whose presence says that all is there.
+  `CREATE TABLE IF NOT EXISTS changeover.copied (
+     lane text, table_schema text, table_name text, PRIMARY KEY (lane, table_schema, table_name))`,
   `CREATE TABLE IF NOT EXISTS changeover.checkpoint (
      lane text PRIMARY KEY, stream text NOT NULL, epoch bigint NOT NULL, log_offset bigint NOT NULL,
      origin text, position_order numeric, position_token text,
@@ -86,7 +89,21 @@ export function replaceCheckpointSql(lane: string, { previous, next, drifted }: 
       AND epoch = ${previous.epoch} AND log_offset = ${previous.offset}`;
 }
 
-/** Gives a copy up: the next snapshot may begin, and may empty the tables, because the row that stays says whose they are. */
+/** Gives a copy up: the next snapshot may begin, and may empty the tables that were copied before. */
 export const giveUpCheckpointSql = (lane: string): string =>
   `UPDATE changeover.checkpoint SET (stream, origin, position_order, position_token, drifted, updated_at)
    = ('', NULL, NULL, NULL, 0, pg_catalog.clock_timestamp()) WHERE lane = ${quoteLiteral(lane)}`;
+
+/** The tables that the lane copied into, ever: what is in them is ours, and a new copy may empty them. */
+export const readCopiedSql = (lane: string): string =>
+  `SELECT table_schema, table_name FROM changeover.copied WHERE lane = ${quoteLiteral(lane)}`;
+
+export function addCopiedSql(
+  lane: string,
+  tables: readonly { readonly schema: string; readonly name: string }[],
+): string {
+  const rows = tables.map(
+    ({ schema, name }) => `(${[lane, schema, name].map((text) => quoteLiteral(text)).join(', ')})`,
+  );
+  return `INSERT INTO changeover.copied (lane, table_schema, table_name) VALUES ${rows.join(', ')} ON CONFLICT DO NOTHING`;
+}

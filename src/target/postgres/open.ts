@@ -74,7 +74,7 @@ export async function openPostgresTarget(options: PostgresTargetOptions, signal:
         bulk,
         planOf,
         replan: () => plans.clear(),
-        ours: row !== undefined,
+        lane: options.name,
         sendCheckpoint,
         committed(checkpoint) {
           const { stream, epoch, offset } = checkpoint;

@@ -5,6 +5,7 @@ import { columnList, quoteLiteral, quoteTable } from '../../engine/postgres/iden
 import { assert, ChangeoverError, isCode, unreachable } from '../../error.ts';
 import type { Checkpoint, Order, TargetTransaction } from '../target.ts';
 import type { Bulk } from './bulk.ts';
+import { addCopiedSql, readCopiedSql } from './checkpoint.ts';
 import { foundAll, isRowChange, type PlanOf, type Search, sendOrdered, writeCarefully } from './ordered.ts';
 import { createSchema } from './schema.ts';
 import type { Session, Ticket } from './session.ts';
@@ -15,8 +16,7 @@ export interface TransactionOptions {
   readonly planOf: PlanOf;
   /** Forgets what was looked up: the schema changed. */
   readonly replan: () => void;
-  /** The lane wrote these tables before: a snapshot may empty them. */
-  readonly ours: boolean;
+  readonly lane: string;
   /** Sends what replaces the checkpoint; it must touch one row. */
   readonly sendCheckpoint: (checkpoint: Checkpoint, drifted: number) => Promise<Ticket>;
   readonly committed: (checkpoint: Checkpoint) => void;
@@ -177,30 +177,34 @@ export class PostgresTransaction implements TargetTransaction {
     await this.#options.session.settle(`Copying ${tableName(table)}`);
   }
 
-  /** Empties the snapshot's tables where they are ours. Rows of somebody else are never overwritten. */
+  /** Empties the snapshot's tables where the lane copied into them before. Rows of somebody else are never overwritten. */
   async #makeRoom({ tables }: Snapshot): Promise<void> {
-    const { session, ours } = this.#options;
-    const present: Table[] = [];
+    const { session, lane } = this.#options;
+    if (tables.length === 0) return;
+    const copied = await session.rows(readCopiedSql(lane), 'Looking for what was copied before');
+    const ours = new Set(copied.map(([schema, name]) => tableName({ schema: schema ?? '', name: name ?? '' })));
+    const toEmpty: Table[] = [];
     for (const table of tables) {
-      const [row] = await session.rows(
+      const [found] = await session.rows(
         `SELECT pg_catalog.to_regclass(${quoteLiteral(quoteTable(table))})`,
         `Looking for ${tableName(table)}`,
       );
-      if (row?.[0]) present.push(table);
+      if (!found?.[0]) continue;
+      if (ours.has(tableName(table))) toEmpty.push(table);
+      else await this.#mustBeEmpty(table);
     }
-    if (present.length === 0) return;
-    if (ours) return this.#empty(present);
-    for (const table of present) {
-      const [row] = await session.rows(
-        `SELECT 1 FROM ${quoteTable(table)} LIMIT 1`,
-        `Looking into ${tableName(table)}`,
-      );
-      if (row)
-        throw new ChangeoverError(
-          'TARGET_NOT_EMPTY',
-          `The table ${tableName(table)} at the secondary holds rows already`,
-        );
-    }
+    if (toEmpty.length > 0) await this.#empty(toEmpty);
+    await session.run(addCopiedSql(lane, tables));
+    await session.settle('Noting what is copied');
+  }
+
+  async #mustBeEmpty(table: Table): Promise<void> {
+    const name = tableName(table);
+    const [row] = await this.#options.session.rows(
+      `SELECT 1 FROM ${quoteTable(table)} LIMIT 1`,
+      `Looking into ${name}`,
+    );
+    if (row) throw new ChangeoverError('TARGET_NOT_EMPTY', `The table ${name} at the secondary holds rows already`);
   }
 
   /** TRUNCATE where it is allowed: it frees the space at once. It refuses a table that a foreign key of another table, or of its
