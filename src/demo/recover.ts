@@ -12,7 +12,7 @@ const proofsMax = 100;
 /** A part that is not back and caught up by then will not be. */
 const recoveryMsMax = 120_000;
 /** An agent that ends again and again before anything flows cannot work here; its last words say why. */
-const earlyDeathsMax = 3;
+const earlyDeathsMax = 5;
 
 /** A death of a part, and what came of it. */
 export interface Recovery {
@@ -42,7 +42,8 @@ export class Prover {
   readonly #options: ProverOptions;
   readonly recoveries: Recovery[] = [];
   #startedMs = Number.NaN;
-  #earlyDeaths = 0;
+  /** Deaths that nobody asked for before anything flowed, by part. */
+  readonly #early = new Map<PartName, number>();
   proving = false;
   last: Proof | undefined;
 
@@ -54,7 +55,7 @@ export class Prover {
   died({ part, atMs: killedMs, words }: Death): void {
     const atMs = Math.round(killedMs - this.#startedMs);
     if (Number.isNaN(atMs)) {
-      this.#earlyDeaths += 1;
+      if (words !== undefined) this.#early.set(part, (this.#early.get(part) ?? 0) + 1);
       return;
     }
     this.recoveries.push({ part, atMs, killedMs, words, recoveredMs: undefined, proof: undefined });
@@ -66,13 +67,12 @@ export class Prover {
 
   /** Waits until the first copy is whole and followed by live transactions: from here on the demo counts its time. */
   async flows(signal: AbortSignal): Promise<void> {
-    await this.#until(
-      'the first copy',
-      () => this.#isUp() && (this.#options.meter.reading?.counts.length ?? 0) > 0,
-      signal,
-    );
-    await this.#settleLives(signal);
-    this.#options.meter.begin();
+    const { meter, parts } = this.#options;
+    do {
+      await this.#until('the first copy', () => this.#isUp() && meter.reading !== undefined, signal);
+      await this.#settleLives(signal);
+    } while (parts.some(({ life }) => life.kind !== 'running'));
+    meter.begin();
     this.#startedMs = this.#options.now();
   }
 
@@ -144,7 +144,7 @@ export class Prover {
     const { now, parts } = this.#options;
     const untilMs = now() + recoveryMsMax;
     while (!isTrue()) {
-      if (now() > untilMs || this.#earlyDeaths >= earlyDeathsMax) {
+      if (now() > untilMs || Math.max(...this.#early.values()) >= earlyDeathsMax) {
         const words = parts.map(({ part, life }) => `${part.name} (${life.kind}): ${part.words()}`).join('\n');
         throw new ChangeoverError('DEMO_FAILED', `Waited in vain for ${what}\n${words}`);
       }

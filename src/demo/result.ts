@@ -19,7 +19,7 @@ export interface Result {
     readonly recoveredMs: number | null;
     readonly equal: boolean;
     /** True: nobody asked for it. */
-    readonly byItself: boolean;
+    readonly unasked: boolean;
   }[];
   /** The last proof: null when the demo was stopped before there was one. */
   readonly equal: boolean | null;
@@ -52,7 +52,7 @@ export function resultOf({ workMs, transactions, rows, meter, recoveries, proof 
       atMs,
       recoveredMs,
       equal: after?.equal ?? false,
-      byItself: words !== undefined,
+      unasked: words !== undefined,
     })),
     equal: proof?.equal ?? null,
     tables: proof?.tables ?? 0,
@@ -83,7 +83,7 @@ export function summary({ result, proof, recoveries }: Told): readonly string[] 
     `lag: half of the time at most ${duration(lagMs.p50)}, 99 % ${duration(lagMs.p99)}, at worst ${duration(lagMs.max)}`,
     ...recoveries.flatMap(({ part, atMs, recoveredMs, proof: after, words }) => {
       const back = recoveredMs === undefined ? 'was not back' : `was back in step after ${duration(recoveredMs)}`;
-      const how = words === undefined ? 'killed' : 'ended by itself';
+      const how = words === undefined ? 'killed' : 'ended unasked';
       const told = `${part}, ${how} at ${(atMs / 1000).toFixed(1)} s, ${back}; ${after?.equal ? 'equal' : 'NOT PROVED EQUAL'}`;
       return words
         ? [

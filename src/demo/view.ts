@@ -220,11 +220,11 @@ function parts(scene: Scene, width: number, paint: Paint): readonly string[] {
   const cells = Object.entries(scene.parts).map(([name, { kind, forMs, pid }]) => {
     const { sign, style } = signs[kind];
     const what = `${sign} ${kind} ${kind === 'running' ? clock(forMs) : kind === 'waiting' ? '' : seconds(forMs)}`;
-    return `${name.padEnd(10)} ${paint(style, pad(what, 19))}${paint('dim', pid === undefined ? '' : `pid ${pid}`)}`;
+    return `${name.padEnd(10)} ${paint(style, pad(what, 22))}${paint('dim', pid === undefined ? '' : `pid ${pid}`)}`;
   });
-  if (width < 100) return cells;
+  if (width < 104) return cells;
   const [a = '', b = '', c = '', d = ''] = cells;
-  return [`${pad(a, 56)}${b}`, `${pad(c, 56)}${d}`];
+  return [`${pad(a, 58)}${b}`, `${pad(c, 58)}${d}`];
 }
 
 function checked(scene: Scene, paint: Paint): string {

@@ -28,7 +28,7 @@ test('the figures have their documented shape', () =>
     lagMs: { p50: 1.2, p99: 2300, max: 2400 },
     readings: 580,
     torn: 0,
-    kills: [{ part: 'apply', atMs: 7500, recoveredMs: 2311, equal: true, byItself: false }],
+    kills: [{ part: 'apply', atMs: 7500, recoveredMs: 2311, equal: true, unasked: false }],
     equal: true,
     tables: 18,
     rowsCompared: 163_843,
@@ -53,7 +53,7 @@ test('a part that ended by itself is told with its last words', () => {
   const recoveries = [{ ...killed, words: 'running\nstopped: TARGET_STALE' }];
   const lines = summary({ result: resultOf({ ...outcome, recoveries }), proof: equal, recoveries });
   assert.deepEqual(lines.slice(-3), [
-    'apply, ended by itself at 7.5 s, was back in step after 2.3 s; equal',
+    'apply, ended unasked at 7.5 s, was back in step after 2.3 s; equal',
     '  running',
     '  stopped: TARGET_STALE',
   ]);
