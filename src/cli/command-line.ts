@@ -53,9 +53,18 @@ export async function main(house: House): Promise<number> {
   for (const name of signals) process.on(name, stop);
   // Who reads us has had enough (`changeover log ls | head`): that is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  // Nothing is left to wait for, and yet the command has not ended: a promise was lost. Silence would pass for an end in order.
+  const forsaken = (): void => {
+    process.stderr.write(
+      'ASSERTION The command ended without finishing\nhint: A bug in Changeover; please report it.\n',
+    );
+    process.exit(1);
+  };
+  process.once('beforeExit', forsaken);
   try {
     return await commandLine({ house, words: process.argv.slice(2), desk: processDesk() }, controller.signal);
   } finally {
+    process.off('beforeExit', forsaken);
     for (const name of signals) process.off(name, stop);
   }
 }
