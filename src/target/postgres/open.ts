@@ -109,6 +109,8 @@ async function prepare(session: Session): Promise<void> {
   // Not waiting for the disk costs nothing: after a crash rows and checkpoint are an earlier state together, and the log has the
   // rest. `flush` waits.
   await session.run('SET synchronous_commit = off');
+  // A lot is sorted by key: in memory, not on the secondary's disk.
+  await session.run(`SET work_mem = '64MB'`);
   const [exists] = await session.rows(findCheckpointTableSql, 'Looking for the checkpoint');
   if (exists?.[0]) return;
   for (const sql of createCheckpointTableSql) await session.run(sql);
