@@ -24,8 +24,9 @@ export async function readDependencies(connection: Connection): Promise<Dependen
       from: `d.classid || '/' || d.objid`,
       on: `string_agg(distinct d.deptype::text || (d.refclassid || '/' || d.refobjid), ' ')`,
     },
-    // With columns folded into it, a table may depend on itself.
-    `from pg_depend d where d.objid >= ${firstOwnOid} and d.refobjid >= ${firstOwnOid} and d.objid <> d.refobjid
+    // With columns folded into it, a table may depend on itself. NOT NULL constraints are the most, and say nothing.
+    `from pg_depend d left join pg_constraint k on d.classid = 'pg_catalog.pg_constraint'::regclass and k.oid = d.objid
+     where d.objid >= ${firstOwnOid} and d.refobjid >= ${firstOwnOid} and d.objid <> d.refobjid and k.contype is distinct from 'n'
      group by d.classid, d.objid`,
   );
   return dependenciesOf(new Map(records.map((record) => [record.from, record.on])));
@@ -58,9 +59,6 @@ export function callsOwnCode(dependencies: Dependencies, at: Address): boolean {
     );
 }
 
-const parts = ['e', 'i'];
-/** A default, check or rule that has no statement of its own is written with its table. */
-const written = ['e', 'i', 'a'];
 /** More than any chain of parts in a catalog, such as array, row type, table. */
 const stepsMax = 100;
 
@@ -77,6 +75,9 @@ export function maker(dependencies: Dependencies, isItem: (at: Address) => boole
 
 function wholeOf(dependencies: Dependencies, at: Address): Address | undefined {
   const edges = dependencies.of(at);
-  const follow = isIn('default', at) || isIn('constraint', at) || isIn('rule', at) ? written : parts;
-  return follow.map((type) => edges.find((edge) => edge.type === type)).find(Boolean)?.on;
+  const first = (type: string): Dependency | undefined => edges.find((edge) => edge.type === type);
+  // A default, check or rule that has no statement of its own is written with its table. A partition's copy of its parent's
+  // foreign key is not: the parent's statement makes it.
+  const isWritten = (isIn('default', at) || isIn('constraint', at) || isIn('rule', at)) && first('P') === undefined;
+  return (first('e') ?? first('i') ?? (isWritten ? first('a') : undefined))?.on;
 }

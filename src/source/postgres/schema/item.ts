@@ -85,7 +85,7 @@ export interface Item extends SchemaStatement {
   /** Is worth nothing by itself: made only where something else needs it. */
   readonly onlyIfNeeded?: boolean;
   /** Stands in for this item where it needs itself in a circle. */
-  readonly apart?: readonly Item[];
+  readonly apart?: () => readonly Item[];
 }
 
 /** Whether the table with this oid is created. */

@@ -31,7 +31,7 @@ export function plan(given: readonly Item[], dependencies: Dependencies): Plan {
     const { order, circles } = orderByNeeds(nodes);
     if (circles.length === 0) return { ...splitAtRows(order, links), dropped: links.dropped };
     const members = new Set(circles.flat());
-    const apart = items.flatMap((item) => (members.has(item.id) && item.apart ? item.apart : [item]));
+    const apart = items.flatMap((item) => (members.has(item.id) && item.apart ? item.apart() : [item]));
     if (apart.length === items.length) for (const id of members) circular.add(id);
     items = apart.toSorted(compare);
   }
@@ -46,12 +46,17 @@ interface Links extends Pick<Plan, 'dropped'> {
 function link(items: readonly Item[], dependencies: Dependencies, circular: ReadonlySet<Address>): Links {
   const places = new Map(items.map((item, place) => [item.id, place]));
   const makerOf = (at: Address): Address | undefined => maker(dependencies, (id) => places.has(id), at);
-  const needs = new Map<Address, Set<Address>>(items.map((item) => [item.id, new Set()]));
+  const needs = new Map<Address, Set<Address>>();
+  const add = (id: Address, on: Address): void => {
+    const known = needs.get(id);
+    if (known) known.add(on);
+    else needs.set(id, new Set([on]));
+  };
   const missing = new Map<Address, Address | undefined>([...circular].map((id) => [id, undefined]));
   const need = (id: Address, on: Address): void => {
     const made = makerOf(on);
     if (made === undefined && !isBuiltIn(on) && !missing.has(id)) missing.set(id, on);
-    if (made !== undefined && made !== id) needs.get(id)?.add(made);
+    if (made !== undefined && made !== id) add(id, made);
   };
   for (const item of items) for (const on of [...ownersOf(item), ...(item.needs ?? [])]) need(item.id, on);
   for (const [from, edges] of dependencies.all()) {
@@ -60,7 +65,13 @@ function link(items: readonly Item[], dependencies: Dependencies, circular: Read
     if (id === undefined || (isIn('extension', id) && id !== from)) continue;
     for (const edge of edges) if (saysOrder(from, edge)) need(id, edge.on);
   }
-  for (const item of items) if (item.kind === 'refresh') needRefreshed(item, needs);
+  const needsOf = (id: Address): Iterable<Address> => needs.get(id) ?? [];
+  // A materialized view is filled after those that it reads, also by way of plain views.
+  for (const item of items.filter(({ kind }) => kind === 'refresh'))
+    for (const read of reach(ownersOf(item), needsOf)) {
+      const refresh = `${read}#refresh`;
+      if (refresh !== item.id && places.has(refresh)) add(item.id, refresh);
+    }
   const gone = withDependants(items, needs, missing);
   const isGone = (at: Address): boolean => {
     const made = makerOf(at);
@@ -74,14 +85,6 @@ function link(items: readonly Item[], dependencies: Dependencies, circular: Read
       .filter((item) => gone.has(item.id) && !item.onlyIfNeeded && !ownersOf(item).some(isGone))
       .map((item) => ({ item, missing: gone.get(item.id) })),
   };
-}
-
-/** A materialized view is filled after those that it reads, also by way of plain views. */
-function needRefreshed(item: Item, needs: ReadonlyMap<Address, Set<Address>>): void {
-  for (const read of reach(ownersOf(item), (at) => needs.get(at) ?? [])) {
-    const refresh = `${read}#refresh`;
-    if (refresh !== item.id && needs.has(refresh)) needs.get(item.id)?.add(refresh);
-  }
 }
 
 /** Whether an edge says that what it leads to must be created first. Between relations none does: child and parent, index and

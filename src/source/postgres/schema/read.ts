@@ -69,15 +69,15 @@ export async function readSchema(
   const dependencies = await readDependencies(connection);
   const tables = await readTables(connection, wanted);
   const isCopied = (table: string): boolean => tables.byOid.has(table);
-  const columns = await readColumns(connection);
+  const columnsOf = await readColumns(connection);
   const checks = await readChecks(connection);
   const sequences = await readSequences(connection, isCopied);
   const items: Item[] = [
     ...sequences.items,
-    ...tableItems({ tables, columns, checks, identities: sequences.identities, dependencies }),
-    ...(await readComposites(connection, columns)),
+    ...tableItems({ tables, columnsOf, checks, identities: sequences.identities, dependencies }),
+    ...(await readComposites(connection, columnsOf)),
     ...(await readDomains(connection, dependencies)),
-    ...(await readViews(connection, columns)),
+    ...(await readViews(connection, columnsOf)),
   ];
   for (const read of readers) items.push(...(await read(connection, isCopied)));
   const planned = plan(items, dependencies);

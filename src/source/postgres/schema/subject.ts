@@ -1,5 +1,5 @@
 import type { Check } from './checks.ts';
-import type { CatalogColumn } from './columns.ts';
+import type { CatalogColumn, ColumnsOf } from './columns.ts';
 import type { Dependencies } from './dependencies.ts';
 import { type Address, address } from './item.ts';
 import type { CatalogTable, Tables } from './tables.ts';
@@ -7,7 +7,7 @@ import type { CatalogTable, Tables } from './tables.ts';
 /** All that was read about tables. */
 export interface TableParts {
   readonly tables: Tables;
-  readonly columns: ReadonlyMap<string, readonly CatalogColumn[]>;
+  readonly columnsOf: ColumnsOf;
   readonly checks: ReadonlyMap<string, readonly Check[]>;
   /** Sequence options by `oid of the table/number of the column`. */
   readonly identities: ReadonlyMap<string, string>;
@@ -32,7 +32,7 @@ export function subjectOf(parts: TableParts, table: CatalogTable): Subject {
     ...parts,
     table,
     self: address('relation', table.oid),
-    own: parts.columns.get(table.oid) ?? [],
+    own: parts.columnsOf(table.oid),
     parents,
     standsAlone: table.isPartition === 'true' || parents.length < known.length || parents.length === 0,
   };
@@ -41,13 +41,13 @@ export function subjectOf(parts: TableParts, table: CatalogTable): Subject {
 /** A column that a parent brings is not written again: to be written makes it the child's own, and a DROP COLUMN at the
  *  parent would no longer take it along. */
 export const isWritten = (subject: Subject, column: CatalogColumn): boolean =>
-  subject.standsAlone || column.isLocal === 'true' || column.identity !== '';
+  subject.standsAlone || !column.inherited || column.identity !== undefined;
 
 /** The first parent that brings the column into the new table, and the column there. */
 export function broughtFrom(subject: Subject, column: CatalogColumn): [CatalogTable?, CatalogColumn?] {
   if (subject.standsAlone) return [];
   for (const parent of subject.parents) {
-    const same = subject.columns.get(parent.oid)?.find((candidate) => candidate.name === column.name);
+    const same = subject.columnsOf(parent.oid).find((candidate) => candidate.name === column.name);
     if (same) return [parent, same];
   }
   return [];

@@ -1,6 +1,6 @@
 import type { Connection } from '../../../engine/postgres/connect.ts';
 import { groupBy, isOwn, qualified, readRecords } from './catalog.ts';
-import { type CatalogColumn, collate } from './columns.ts';
+import { type ColumnsOf, collate } from './columns.ts';
 import { callsOwnCode, type Dependencies } from './dependencies.ts';
 import { address, type Item } from './item.ts';
 
@@ -54,17 +54,14 @@ export async function readRanges(connection: Connection): Promise<readonly Item[
   });
 }
 
-export async function readComposites(
-  connection: Connection,
-  columns: ReadonlyMap<string, readonly CatalogColumn[]>,
-): Promise<readonly Item[]> {
+export async function readComposites(connection: Connection, columnsOf: ColumnsOf): Promise<readonly Item[]> {
   const records = await readRecords(
     connection,
     { oid: 't.oid', name, relation: 't.typrelid' },
     `${from('c')} and (select c.relkind from pg_class c where c.oid = t.typrelid) = 'c'`,
   );
   return records.map(({ oid, name, relation }) => {
-    const list = (columns.get(relation) ?? []).map((column) => `${column.name} ${column.type}${collate(column)}`);
+    const list = columnsOf(relation).map((column) => `${column.name} ${column.type}${collate(column)}`);
     return type(oid, name, `AS (${list.join(', ')})`);
   });
 }

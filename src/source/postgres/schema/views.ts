@@ -1,16 +1,13 @@
 import type { Connection } from '../../../engine/postgres/connect.ts';
 import { isOwn, optionList, qualified, readRecords } from './catalog.ts';
-import { type CatalogColumn, collate } from './columns.ts';
+import { type ColumnsOf, collate } from './columns.ts';
 import { address, type Item } from './item.ts';
 
 const options = `(select case when list = '' then '' else ' WITH (' || list || ')' end from (values (${optionList('c.reloptions')})) v (list))`;
 
 /** Views, and the defaults that their columns may have. A view that needs itself by way of a function is made twice: first with
  *  its columns only, then with its query. */
-export async function readViews(
-  connection: Connection,
-  columns: ReadonlyMap<string, readonly CatalogColumn[]>,
-): Promise<readonly Item[]> {
+export async function readViews(connection: Connection, columnsOf: ColumnsOf): Promise<readonly Item[]> {
   const records = await readRecords(
     connection,
     {
@@ -25,7 +22,7 @@ export async function readViews(
      where c.relkind = 'v' and c.relpersistence <> 't' and ${isOwn('pg_class', 'c', 'n.oid')}`,
   );
   return records.flatMap(({ oid, rule, name, options, query }): Item[] => {
-    const own = columns.get(oid) ?? [];
+    const own = columnsOf(oid);
     const self = { id: address('relation', oid), kind: 'view', object: `view ${name}` } as const;
     const nothing = own.map((column) => `NULL::${column.type}${collate(column)} AS ${column.name}`).join(', ');
     const full = `VIEW ${name}${options} AS\n${query}`;
@@ -33,16 +30,16 @@ export async function readViews(
       {
         ...self,
         sql: `CREATE ${full}`,
-        apart: [
+        apart: () => [
           { ...self, object: `columns of view ${name}`, sql: `CREATE VIEW ${name} AS SELECT ${nothing}` },
           { ...self, id: address('rule', rule), sql: `CREATE OR REPLACE ${full}`, of: self.id },
         ],
       },
       ...own
-        .filter((column) => column.default !== '')
+        .filter((column) => column.defaultOid !== undefined)
         .map(
           (column): Item => ({
-            id: address('default', column.defaultOid),
+            id: address('default', column.defaultOid ?? ''),
             kind: 'rule',
             object: `default of column ${name}.${column.name}`,
             sql: `ALTER VIEW ${name} ALTER COLUMN ${column.name} SET DEFAULT ${column.default}`,
