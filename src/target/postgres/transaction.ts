@@ -150,13 +150,9 @@ export class PostgresTransaction implements TargetTransaction {
   async #writeOther(change: Truncate | Snapshot | Rows | Extract<Change, { kind: 'schema' }>): Promise<void> {
     const { session, bulk, replan } = this.#options;
     switch (change.kind) {
-      case 'truncate': {
-        const tables = change.tables.map((table) => quoteTable(table)).join(', ');
-        const restart = change.restartIdentity ? ' RESTART IDENTITY' : '';
+      case 'truncate':
         // The primary names every table that its CASCADE reached. Here it could reach others, whose rows are not ours.
-        await session.run(`TRUNCATE ${tables}${restart}`);
-        return;
-      }
+        return this.#empty(change.tables, change.restartIdentity);
       case 'rows':
         return this.#copy(change);
       case 'schema':
@@ -208,18 +204,21 @@ export class PostgresTransaction implements TargetTransaction {
   }
 
   /** TRUNCATE where it is allowed: it frees the space at once. It refuses a table that a foreign key of another table, or of its
-   *  own partitioned parent, refers to; as a replica we may delete all the same. */
-  async #empty(tables: readonly Table[]): Promise<void> {
+   *  own partitioned parent, refers to; as a replica we may delete all the same. The sequences then go on where they stand: nobody
+   *  draws from them here. */
+  async #empty(tables: readonly Table[], restartIdentity = false): Promise<void> {
     const { session } = this.#options;
+    const names = tables.map((table) => quoteTable(table));
     await session.run('SAVEPOINT emptying');
     try {
-      await session.run(`TRUNCATE ${tables.map((table) => quoteTable(table)).join(', ')}`);
-      await session.settle('Emptying the tables for a new copy');
+      await session.run(`TRUNCATE ${names.join(', ')}${restartIdentity ? ' RESTART IDENTITY' : ''}`);
+      await session.settle('Emptying tables');
     } catch (error) {
       if (sqlState(error) !== '0A000') throw error;
       await session.run('ROLLBACK TO SAVEPOINT emptying');
-      for (const table of tables) await session.run(`DELETE FROM ONLY ${quoteTable(table)}`);
-      await session.settle('Emptying the tables for a new copy');
+      for (const name of names) await session.run(`DELETE FROM ONLY ${name}`);
+      await session.settle('Emptying tables');
     }
+    await session.run('RELEASE SAVEPOINT emptying');
   }
 }

@@ -298,18 +298,25 @@ test('triggers and foreign keys of the secondary do not act again', async ({ sig
   assert.deepEqual(await on.rows('SELECT * FROM public.child'), content(['1', '1'], ['2', '1']));
 });
 
-test('a truncate reaches no table that the primary did not name', async ({ signal }) => {
+test('a truncate reaches no table that the primary did not name, and those that it named also through their keys', async ({
+  signal,
+}) => {
   await using on = await prepared(
     [
       'CREATE TABLE public.a (id int PRIMARY KEY)',
+      'CREATE TABLE public.b (id int PRIMARY KEY, a int REFERENCES public.a) PARTITION BY RANGE (id)',
+      'CREATE TABLE public.b1 PARTITION OF public.b FOR VALUES FROM (1) TO (9)',
       'CREATE TABLE public.theirs (id int PRIMARY KEY, a int REFERENCES public.a)',
       'INSERT INTO public.a VALUES (1)',
       'INSERT INTO public.theirs VALUES (1, 1)',
     ],
     signal,
   );
-  await rejects(on.write([{ ...truncate(shape('a', 'id*')), cascade: true }]), 'TARGET_REFUSED');
+  const [a, b1] = [shape('a', 'id*'), shape('b1', 'id* a')];
+  await on.write([insert(b1, '1', '1'), { ...truncate(a, b1), cascade: true, restartIdentity: true }, insert(a, '2')]);
   assert.deepEqual(await on.rows('SELECT * FROM public.theirs'), content(['1', '1']));
+  assert.deepEqual(await on.rows('SELECT * FROM public.a'), content(['2']));
+  assert.deepEqual(await on.rows('SELECT * FROM public.b'), []);
 });
 
 test('what was flushed is on the disk of the secondary', async ({ signal }) => {
