@@ -180,7 +180,7 @@ async function serverCpu(it: CatchUp, way: Way): Promise<ReadonlyMap<number, num
 async function readBare(pair: Pair, end: Lsn, signal: AbortSignal): Promise<void> {
   const url = pair.primary.url(primaryDatabase);
   await using walsender = await connect({ url, side: 'SOURCE', application: 'bare', replication: true }, signal);
-  using wal = new WalStream(walsender, lsn(0n));
+  using wal = new WalStream(walsender, { flushed: lsn(0n), silenceMsMax: 60_000 });
   await wal.start(
     `START_REPLICATION SLOT ${slotOfBare} LOGICAL 0/0 (proto_version '1', publication_names '${publication}')`,
   );

@@ -16,6 +16,8 @@ export interface Configuration {
   readonly walBudgetBytes: number;
   /** Behind by more than this, a secondary is called lagging. */
   readonly lagMsMax: number;
+  /** A connection that is silent for longer is looked after. */
+  readonly silenceMsMax: number;
 }
 
 export interface Site {

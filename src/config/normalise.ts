@@ -29,6 +29,7 @@ export function normalised(file: ConfigurationFile, base: string): Configuration
     objectives: Object.fromEntries(objectives),
     heartbeatMs: file.heartbeat,
     walBudgetBytes: file.wal_budget,
+    silenceMsMax: file.unheard_after,
     lagMsMax: Math.min(file.lagging_after, ...rpos),
   };
 }

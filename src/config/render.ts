@@ -32,6 +32,7 @@ export function renderedConfiguration(configuration: Configuration): unknown {
     heartbeat: formatDurationMs(configuration.heartbeatMs),
     wal_budget: formatSizeBytes(configuration.walBudgetBytes),
     lagging_after: formatDurationMs(configuration.lagMsMax),
+    unheard_after: formatDurationMs(configuration.silenceMsMax),
   };
 }
 

@@ -241,6 +241,13 @@ export const fileSchema = z.strictObject({
       why: 'Well above the heartbeat: an idle database is only as fresh as its last mark.',
     },
   ),
+  unheard_after: duration(
+    { default: '60s', least: '1s', most: '10m' },
+    {
+      says: 'A connection of which nothing was heard for so long is given up and opened anew.',
+      why: 'A network can fail without telling either end. A server that is busy for longer is not given up: it is asked.',
+    },
+  ),
 });
 
 export type ConfigurationFile = z.output<typeof fileSchema>;

@@ -39,7 +39,7 @@ export function template(): string {
     ...['rpo', 'rto', 'verify_every'].flatMap((key) => part(`objectives.*.${key}`, '')),
     'objectives:',
     '  critical: { rpo: 5s, rto: 60s, verify_every: 24h }',
-    ...['heartbeat', 'wal_budget', 'lagging_after'].flatMap((path) => ['', ...atDefault(path, '')]),
+    ...['heartbeat', 'wal_budget', 'lagging_after', 'unheard_after'].flatMap((path) => ['', ...atDefault(path, '')]),
   ];
   return `${lines.join('\n')}\n`;
 }

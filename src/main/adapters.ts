@@ -15,13 +15,13 @@ const wantedOf =
 
 export async function openSource(configuration: Configuration, { url }: Site): Promise<Source> {
   const { postgresSource } = await import('../source/postgres/open.ts');
-  const { name, heartbeatMs } = configuration;
-  return postgresSource({ url, name, heartbeatMs, wanted: wantedOf(configuration) });
+  const { name, heartbeatMs, silenceMsMax } = configuration;
+  return postgresSource({ url, name, heartbeatMs, silenceMsMax, wanted: wantedOf(configuration) });
 }
 
 export async function openTarget(configuration: Configuration, { url }: Site, signal: AbortSignal): Promise<Target> {
   const { openPostgresTarget } = await import('../target/postgres/open.ts');
-  return openPostgresTarget({ url, name: configuration.name }, signal);
+  return openPostgresTarget({ url, name: configuration.name, silenceMsMax: configuration.silenceMsMax }, signal);
 }
 
 export async function openSourceInspector(configuration: Configuration, site: string): Promise<SourceInspector> {

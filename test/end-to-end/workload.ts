@@ -294,8 +294,6 @@ class Client {
 }
 
 export interface Workload extends AsyncDisposable {
-  /** Transactions committed so far. */
-  readonly committed: number;
   /** Resolves when so many more were committed; rejects with what a client failed of. */
   more(count: number): Promise<void>;
   /** Ends the transactions that are under way, and no others come. Rejects with what a client failed of. */
@@ -305,24 +303,21 @@ export interface Workload extends AsyncDisposable {
 /** Clients that write one transaction after the other until disposed. */
 export function startWorkload(url: string, { clients = 2, firstClient = 1 } = {}): Workload {
   const stop = new AbortController();
-  let committed = 0;
+  const progress = { committed: 0 };
   const work = async (number: number): Promise<void> => {
     await using connection = await open(url);
     const client = new Client(number);
     while (!stop.signal.aborted) {
       await commit(connection, client.transaction());
-      committed += 1;
+      progress.committed += 1;
     }
   };
   const working = Promise.all(Array.from({ length: clients }, (_, index) => work(firstClient + index)));
   working.catch(() => stop.abort());
   return {
-    get committed() {
-      return committed;
-    },
     async more(count) {
-      const goal = committed + count;
-      while (committed < goal && !stop.signal.aborted) await sleep(10);
+      const goal = progress.committed + count;
+      while (progress.committed < goal && !stop.signal.aborted) await sleep(10);
       if (stop.signal.aborted) await working;
     },
     async stop() {

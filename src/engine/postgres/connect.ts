@@ -25,6 +25,11 @@ const pinned = {
   lock_timeout: '0',
   idle_in_transaction_session_timeout: '0',
   wal_sender_timeout: '60s',
+  // When we vanish without a word, the server must let go of our locks and our slot soon: its own default is two hours.
+  tcp_keepalives_idle: '10',
+  tcp_keepalives_interval: '5',
+  tcp_keepalives_count: '4',
+  tcp_user_timeout: '30s',
 } as const;
 
 const connectMsMax = 10_000;
@@ -38,6 +43,8 @@ export interface ConnectOptions {
   readonly replication?: boolean;
   /** Sends queries without waiting for the answers of those before. */
   readonly pipeline?: boolean;
+  /** An answer that takes longer never comes: the query throws _UNREACHABLE. Default: queries may take for ever. */
+  readonly answerMsMax?: number;
 }
 
 export interface Connection extends AsyncDisposable {
@@ -63,6 +70,7 @@ export async function connect(options: ConnectOptions, signal: AbortSignal): Pro
     keepAliveInitialDelayMillis: 10_000,
     types: asText,
     ...(options.pipeline && { pipeline: true }),
+    ...(options.answerMsMax !== undefined && { query_timeout: options.answerMsMax }),
     ...(options.replication && { replication: 'database' }),
   };
   const client = new Client(config);

@@ -106,7 +106,8 @@ export function standbyStatus(flushed: bigint, nowUs: bigint): Buffer {
   bytes.writeBigUInt64BE(flushed, 14);
   bytes.writeBigUInt64BE(flushed, 22);
   bytes.writeBigInt64BE(nowUs, 30);
-  bytes[38] = 0;
+  // Answer at once: so a silent line is told from a server that has nothing to say.
+  bytes[38] = 1;
   return bytes;
 }
 

@@ -4,6 +4,14 @@ import { type Connection, socketOf } from './connect.ts';
 import { failure, refusal, type Side } from './failure.ts';
 import { bodyBytesMax, ERROR_RESPONSE, errorFields, type Frame, isAside } from './message.ts';
 
+/** A server that vanished without a word never ends a wait by itself: a firewall that forgot the connection, a machine that froze. */
+export interface Watch {
+  /** How long a wait may last before it is looked at, and again after each look. */
+  readonly silenceMsMax: number;
+  /** Whether the server is still there for us and may be waited for. Must not throw, and must end by itself. */
+  readonly isAlive: () => Promise<boolean>;
+}
+
 /** The socket of a logged-in connection, spoken to in frames: for COPY, replication and pipelines, where a driver's object per row
  *  and copy per value would cost more than the database. Pull-driven: what is not taken stays in the kernel's buffers, and the
  *  server waits. Cutting the connection (its signal, or dispose) ends every wait. */
@@ -11,12 +19,15 @@ export class Wire {
   readonly side: Side;
   readonly #socket: Socket;
   readonly #chunks: AsyncIterator<Buffer>;
+  readonly #watch: Watch | undefined;
   #rest: Buffer = Buffer.alloc(0);
   #parts: Buffer[] = [];
   #missing = 0;
+  #wasSilent = false;
 
   /** Takes the connection over for good: its `rows()` must not be called any more. Only while no query runs on it. */
-  constructor(connection: Connection) {
+  constructor(connection: Connection, watch?: Watch) {
+    this.#watch = watch;
     this.side = connection.side;
     this.#socket = socketOf(connection.client);
     this.#socket.removeAllListeners('data');
@@ -39,9 +50,10 @@ export class Wire {
   /** Every frame that has come, at least one; asides left out. Throws _UNREACHABLE when the connection is gone. */
   async take(): Promise<readonly Frame[]> {
     for (;;) {
-      const next = await this.#chunks.next().catch((error: unknown) => {
-        throw failure(this.side, error, 'Reading from the server');
+      const next = await this.#watched(this.#chunks.next()).catch((error: unknown) => {
+        throw this.#silence() ?? failure(this.side, error, 'Reading from the server');
       });
+      if (next.done && this.#wasSilent) throw this.#silence();
       if (next.done) throw new ChangeoverError(`${this.side}_UNREACHABLE`, 'The server closed the connection');
       const frames = this.#split(next.value);
       if (frames.length > 0) return frames;
@@ -70,10 +82,39 @@ export class Wire {
     if (!this.#socket.destroyed) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#socket.once('drain', resolve).once('close', resolve);
-      await promise;
+      await this.#watched(promise);
       this.#socket.off('drain', resolve).off('close', resolve);
     }
-    if (this.#socket.destroyed) throw new ChangeoverError(`${this.side}_UNREACHABLE`, 'The connection was cut');
+    if (this.#socket.destroyed)
+      throw this.#silence() ?? new ChangeoverError(`${this.side}_UNREACHABLE`, 'The connection was cut');
+  }
+
+  async #watched<T>(wait: Promise<T>): Promise<T> {
+    const watch = this.#watch;
+    if (!watch) return wait;
+    const look = async (): Promise<void> => {
+      if (await watch.isAlive()) {
+        timer?.refresh();
+        return;
+      }
+      // It may have been answered while we looked.
+      if (timer === undefined) return;
+      this.#wasSilent = true;
+      this.#socket.destroy();
+    };
+    let timer: NodeJS.Timeout | undefined = setTimeout(() => void look(), watch.silenceMsMax);
+    try {
+      return await wait;
+    } finally {
+      clearTimeout(timer);
+      timer = undefined;
+    }
+  }
+
+  #silence(): ChangeoverError | undefined {
+    if (!this.#wasSilent) return undefined;
+    const seconds = (this.#watch?.silenceMsMax ?? 0) / 1000;
+    return new ChangeoverError(`${this.side}_UNREACHABLE`, `Nothing was heard of the server for ${seconds} s`);
   }
 
   /** A frame larger than a chunk is collected in parts and joined once, so that a value of 1 GB is not copied per chunk. */

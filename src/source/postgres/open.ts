@@ -29,15 +29,25 @@ export interface PostgresSourceOptions {
   readonly wanted: (table: { schema: string; name: string }) => boolean;
   /** How often a small transaction of ours keeps an idle slot moving (invariant 6) and the lag known. */
   readonly heartbeatMs: number;
+  /** A server of which nothing was heard for so long is given up, and tried again. Default 60 s, as PostgreSQL's own receiver. */
+  readonly silenceMsMax?: number;
 }
 
 /** A PostgreSQL primary, 14 or later, read through one logical slot. Opens nothing before it is used. */
 export function postgresSource(options: PostgresSourceOptions): Source {
   const { slot, publication } = namesOf(options.name);
+  const { silenceMsMax = 60_000 } = options;
   let stream: WalStream | undefined;
 
   const open = (signal: AbortSignal, replication = false): Promise<Connection> =>
     connect({ url: options.url, side: 'SOURCE', application: `changeover ${options.name}`, replication }, signal);
+
+  /** For questions that are answered at once. */
+  const openBrief = (signal: AbortSignal): Promise<Connection> =>
+    connect(
+      { url: options.url, side: 'SOURCE', application: `changeover ${options.name}`, answerMsMax: silenceMsMax },
+      signal,
+    );
 
   return {
     async *snapshot({ again }, signal): AsyncGenerator<Batch> {
@@ -85,12 +95,12 @@ export function postgresSource(options: PostgresSourceOptions): Source {
     give: (item: Sized, bytes: number) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
-    await using control = await open(signal);
+    await using control = await openBrief(signal);
     await using walsender = await open(signal, true);
     const state = await slotState(control, slot);
     proveReachable(after, { ...(await identifySystem(walsender)), slot: state, name: slot });
     if (state?.activePid !== undefined) await freeSlot(control, state.activePid);
-    using wal = new WalStream(walsender, lsn(after.order));
+    using wal = new WalStream(walsender, { flushed: lsn(after.order), silenceMsMax });
     stream = wal;
     const at = formatLsn(after.order);
     await wal.start(
@@ -127,7 +137,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
     const both = AbortSignal.any([signal, stop.signal]);
     let failed: { readonly error: unknown } | undefined;
     const beating = (async () => {
-      await using connection = await open(both);
+      await using connection = await openBrief(both);
       // Not worth a sync of the primary's disk: the next commit or the WAL writer carries it out.
       await connection.rows('SET synchronous_commit = off');
       while (!both.aborted) {

@@ -6,7 +6,16 @@ import { ChangeoverError } from '../../error.ts';
 import { epochShiftUs } from './pgoutput.ts';
 
 /** Well below the server's wal_sender_timeout, which we pin at 60 s: a status also tells that we live. */
-const statusMs = 10_000;
+const statusMsMax = 10_000;
+/** Statuses are answered: so many of them in vain, and nobody is there. */
+const statusesPerSilence = 4;
+
+export interface WalStreamOptions {
+  /** All before it is durable in the broker. */
+  readonly flushed: Lsn;
+  /** A server of which nothing was heard for so long is given up. */
+  readonly silenceMsMax: number;
+}
 /** In a CopyData frame of type `w`, the message follows its letter, two LSNs and a time. */
 const messageAt = 25;
 
@@ -17,11 +26,10 @@ export class WalStream implements Disposable {
   #flushed: Lsn;
   readonly #timer: NodeJS.Timeout;
 
-  /** `flushed`: all before it is durable in the broker. */
-  constructor(connection: Connection, flushed: Lsn) {
-    this.#wire = new Wire(connection);
+  constructor(connection: Connection, { flushed, silenceMsMax }: WalStreamOptions) {
+    this.#wire = new Wire(connection, { silenceMsMax, isAlive: async () => false });
     this.#flushed = flushed;
-    this.#timer = setInterval(() => this.#sendStatus(), statusMs);
+    this.#timer = setInterval(() => this.#sendStatus(), Math.min(statusMsMax, silenceMsMax / statusesPerSilence));
   }
 
   /** Refusals of the command (slot busy, slot gone) are thrown by the first `take`. */

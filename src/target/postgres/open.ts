@@ -1,5 +1,5 @@
 import type { Table } from '../../change/table.ts';
-import { connect } from '../../engine/postgres/connect.ts';
+import { type ConnectOptions, connect } from '../../engine/postgres/connect.ts';
 import { ChangeoverError } from '../../error.ts';
 import type { Checkpoint, Target } from '../target.ts';
 import { Bulk } from './bulk.ts';
@@ -14,6 +14,7 @@ import {
 } from './checkpoint.ts';
 import { lockKey } from './names.ts';
 import { type Plan, planFor } from './plan.ts';
+import { processOf, worksForUs } from './pulse.ts';
 import { Session, type Ticket } from './session.ts';
 import { PostgresTransaction } from './transaction.ts';
 
@@ -21,16 +22,18 @@ export interface PostgresTargetOptions {
   readonly url: string;
   /** The lane's name: names the checkpoint and the lock. */
   readonly name: string;
+  /** A server that was silent for so long is asked whether it still works for us. Default 60 s. */
+  readonly silenceMsMax?: number;
 }
 
 /** Opens a PostgreSQL secondary, 14 or later, and takes the lane's lock there for as long as it is open.
  *  Throws TARGET_UNREACHABLE, TARGET_LOGIN_REFUSED, TARGET_PRIVILEGE, TARGET_BUSY. */
 export async function openPostgresTarget(options: PostgresTargetOptions, signal: AbortSignal): Promise<Target> {
-  const connection = await connect(
-    { url: options.url, side: 'TARGET', application: `changeover ${options.name}` },
-    signal,
-  );
-  const session = new Session(connection);
+  const connecting: ConnectOptions = { url: options.url, side: 'TARGET', application: `changeover ${options.name}` };
+  const { silenceMsMax = 60_000 } = options;
+  const connection = await connect(connecting, signal);
+  const isAlive = (): Promise<boolean> => worksForUs(connecting, { pid: processOf(connection), silenceMsMax }, signal);
+  const session = new Session(connection, { silenceMsMax, isAlive });
   const plans = new Map<Table, Plan>();
   const planOf = async (table: Table): Promise<Plan> => {
     const known = plans.get(table);

@@ -12,7 +12,7 @@ import {
   rowCount,
   sync,
 } from '../../engine/postgres/message.ts';
-import { Wire } from '../../engine/postgres/wire.ts';
+import { type Watch, Wire } from '../../engine/postgres/wire.ts';
 import type { ChangeoverError } from '../../error.ts';
 
 /** A statement to prepare once per session. */
@@ -50,8 +50,8 @@ export class Session {
   #failed: ChangeoverError | undefined;
 
   /** Takes the connection over. */
-  constructor(connection: Connection) {
-    this.#wire = new Wire(connection);
+  constructor(connection: Connection, watch?: Watch) {
+    this.#wire = new Wire(connection, watch);
   }
 
   /** A statement without parameters and without rows. */
