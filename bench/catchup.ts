@@ -6,7 +6,7 @@ import { ChangeoverError } from '../src/error.ts';
 import { WalStream } from '../src/source/postgres/wal.ts';
 import type { Agent, Lane } from './changeover.ts';
 import { type Native, publication } from './native.ts';
-import { type Pair, primaryDatabase } from './pair.ts';
+import { dropSlot, type Pair, primaryDatabase } from './pair.ts';
 import { cpuMsOfServer, total } from './processor.ts';
 import { changesPerTransaction, digest, pulse, setPulse, tables, work } from './workload.ts';
 
@@ -103,7 +103,7 @@ export async function catchUp(it: CatchUp, options: CatchUpOptions, signal: Abor
     const there = it.there.get(way);
     if (there) await expectEqual(truth, there, way);
   }
-  await primary.rows(`SELECT pg_catalog.pg_drop_replication_slot('${slotOfBare}')`);
+  await dropSlot(primary, slotOfBare);
   return { workMs, walBytes: Number(end - begin), order, took: took as Record<Way, Took>, unfolded };
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from '../src/engine/postgres/connect.ts';
 import { quoteLiteral } from '../src/engine/postgres/identifier.ts';
-import { type Pair, primaryDatabase } from './pair.ts';
+import { type Pair, primaryDatabase, slotIsFree } from './pair.ts';
 import { tables } from './workload.ts';
 
 export const publication = 'native';
@@ -36,12 +36,7 @@ export async function subscribeNative(pair: Pair, primary: Connection, there: Co
     async disable() {
       await there.rows('ALTER SUBSCRIPTION native DISABLE');
       await until('SELECT count(*) = 0 FROM pg_catalog.pg_stat_subscription WHERE pid IS NOT NULL');
-      while (
-        (
-          await primary.rows(`SELECT active FROM pg_catalog.pg_replication_slots WHERE slot_name = 'native'`)
-        )[0]?.[0] !== 'f'
-      )
-        await sleep(waitMs);
+      await slotIsFree(primary, 'native');
     },
   };
   await native.disable();

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { openPostgresServer, type PostgresServer } from '../src/demo/postgres-server.ts';
 import { type Connection, connect } from '../src/engine/postgres/connect.ts';
 import { createData, createTables } from './workload.ts';
@@ -15,6 +16,7 @@ export const settings = {
 } as const;
 
 export const primaryDatabase = 'bench';
+const pollMs = 20;
 
 /** A primary with the data and a secondary without, and what the bench needs of them. */
 export interface Pair extends AsyncDisposable {
@@ -77,4 +79,15 @@ export async function openPair(scale: number, signal: AbortSignal): Promise<Pair
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** A connection that was just closed may hold the slot a moment longer. */
+export async function slotIsFree(primary: Connection, slot: string): Promise<void> {
+  const sql = 'SELECT active FROM pg_catalog.pg_replication_slots WHERE slot_name = $1';
+  while ((await primary.rows(sql, [slot]))[0]?.[0] === 't') await sleep(pollMs);
+}
+
+export async function dropSlot(primary: Connection, slot: string): Promise<void> {
+  await slotIsFree(primary, slot);
+  await primary.rows('SELECT pg_catalog.pg_drop_replication_slot($1)', [slot]);
 }

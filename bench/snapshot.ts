@@ -4,7 +4,7 @@ import { COPY_DATA, copyDataHead, copyDone, query, READY_FOR_QUERY } from '../sr
 import { Wire } from '../src/engine/postgres/wire.ts';
 import { expectEqual } from './catchup.ts';
 import { type Agent, type Lane, untilCopied } from './changeover.ts';
-import { type Pair, primaryDatabase } from './pair.ts';
+import { dropSlot, type Pair, primaryDatabase } from './pair.ts';
 import { accountsPerScale, digest } from './workload.ts';
 
 export interface SnapshotRound {
@@ -117,6 +117,6 @@ async function throughChangeover(
   const after = await agent.usage();
   await agent.stop();
   await expectEqual(truth, there, 'the snapshot', copied);
-  await options.primary.rows(`SELECT pg_catalog.pg_drop_replication_slot('changeover_${name}')`);
+  await dropSlot(options.primary, `changeover_${name}`);
   return { ms, agentCpuMs: after.cpuMs - before.cpuMs, rssBytesMax: after.rssBytesMax };
 }
