@@ -1,4 +1,4 @@
-import { unreachable } from '../error.ts';
+import { assert, unreachable } from '../error.ts';
 import { Reader, unreadable, Writer } from './bytes.ts';
 import type { Batch, Change } from './change.ts';
 import type { Position } from './position.ts';
@@ -37,26 +37,38 @@ const kinds = {
   rows: 9,
 } as const satisfies Record<Change['kind'], number>;
 
+/** Writes into one buffer, once: a copy of a batch is megabytes, and the next one comes before the collector does. */
 export function encodeBatch(batch: Batch): Buffer {
-  const tables = new Map<Table, number>();
+  const tables = tablesOf(batch.changes);
+  const headBytes = tables.keys().reduce((sum, table) => sum + 4 + encodedTable(table).length, 512);
+  const writer = new Writer(batch.changes.reduce((sum, change) => sum + bytesOf(change), headBytes));
+  writer.u8(version);
+  writer.u8((batch.starts ? 1 : 0) | (batch.after ? 2 : 0) | (batch.end ? 4 : 0));
+  if (batch.after) writePosition(writer, batch.after);
+  if (batch.end) writePosition(writer, batch.end);
+  writer.u32(tables.size);
+  for (const table of tables.keys()) writer.bytes(encodedTable(table));
+  writer.u32(batch.changes.length);
   const placeOf = (table: Table): number => {
-    const known = tables.get(table);
-    if (known !== undefined) return known;
-    tables.set(table, tables.size);
-    return tables.size - 1;
+    const place = tables.get(table);
+    assert(place !== undefined, 'A table without a place');
+    return place;
   };
-  const changes = new Writer(64 + batch.changes.reduce((sum, change) => sum + bytesOf(change), 0));
-  changes.u32(batch.changes.length);
-  for (const change of batch.changes) writeChange(changes, change, placeOf);
+  for (const change of batch.changes) writeChange(writer, change, placeOf);
+  return writer.end();
+}
 
-  const head = new Writer(512);
-  head.u8(version);
-  head.u8((batch.starts ? 1 : 0) | (batch.after ? 2 : 0) | (batch.end ? 4 : 0));
-  if (batch.after) writePosition(head, batch.after);
-  if (batch.end) writePosition(head, batch.end);
-  head.u32(tables.size);
-  for (const table of tables.keys()) head.bytes(encodedTable(table));
-  return Buffer.concat([head.end(), changes.end()]);
+/** The tables that the changes name, each with its place. */
+function tablesOf(changes: readonly Change[]): ReadonlyMap<Table, number> {
+  const places = new Map<Table, number>();
+  for (const change of changes) {
+    if ('table' in change) {
+      if (!places.has(change.table)) places.set(change.table, places.size);
+    } else if ('tables' in change) {
+      for (const table of change.tables) if (!places.has(table)) places.set(table, places.size);
+    }
+  }
+  return places;
 }
 
 /** Bytes that a change takes, near enough for limits and first allocations. */
