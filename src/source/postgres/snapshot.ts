@@ -10,7 +10,7 @@ import { readSchema } from './schema/read.ts';
 import { replicatedTables } from './tables.ts';
 
 /** Big enough that a sync of the log per block costs little, small enough that a handful fit into the memory budget. */
-const blockBytes = 4 * 1024 * 1024;
+const blockBytes = 2 * 1024 * 1024;
 const aheadBytesMax = 2 * blockBytes;
 /** A statement takes a few locks; PostgreSQL has room for some 6,400 by default (max_locks_per_transaction * max_connections). */
 const lotStatements = 500;
@@ -69,25 +69,33 @@ function* lots(statements: readonly SchemaStatement[]): Generator<readonly Schem
  *  https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY */
 async function copyOut(wire: Wire, table: Table, give: (rows: Rows) => Promise<void>): Promise<void> {
   await wire.send(query(`COPY ${quoteTable(table)}${columnList(table.columns)} TO STDOUT`));
-  let parts: Buffer[] = [];
+  let block = Buffer.allocUnsafe(blockBytes);
   let bytes = 0;
+  let count = 0;
   const flush = async (): Promise<void> => {
-    if (parts.length === 0) return;
-    const rows: Rows = { kind: 'rows', table, count: parts.length, block: Buffer.concat(parts, bytes) };
-    parts = [];
+    if (count === 0) return;
+    const filled = block.subarray(0, bytes);
+    // The many small tables of a schema must not hold a block each.
+    const isSmall = bytes < blockBytes / 2;
+    const rows: Rows = { kind: 'rows', table, count, block: isSmall ? Buffer.from(filled) : filled };
+    if (!isSmall) block = Buffer.allocUnsafe(blockBytes);
     bytes = 0;
+    count = 0;
     await give(rows);
   };
   for (;;) {
     for (const { type, body } of wire.checked(await wire.take(), `Copying ${quoteTable(table)}`)) {
       if (type === COPY_DATA) {
-        parts.push(body);
-        bytes += body.length;
+        if (bytes + body.length > block.length) await flush();
+        // A row that is larger than a block is one by itself.
+        if (body.length > block.length) block = Buffer.allocUnsafe(body.length);
+        // Copied at once: rows kept as they came would keep thousands of objects alive for each block.
+        bytes += body.copy(block, bytes);
+        count += 1;
       } else if (type === READY_FOR_QUERY) {
         await flush();
         return;
       }
     }
-    if (bytes >= blockBytes) await flush();
   }
 }
