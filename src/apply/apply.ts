@@ -54,7 +54,11 @@ export async function apply(options: ApplyOptions, signal: AbortSignal): Promise
   for await (const lot of lots) await lane.apply(lot, signal);
 }
 
-const entryBytes = ({ batch }: Entry): number => batch.changes.reduce((sum, change) => sum + bytesOf(change), 200);
+/** What a decoded change takes beside its bytes: two objects and its places in lists and maps. Small rows weigh less than that. */
+const changeOverheadBytes = 160;
+
+const entryBytes = ({ batch }: Entry): number =>
+  batch.changes.reduce((sum, change) => sum + changeOverheadBytes + bytesOf(change), 200);
 
 /** What a lane is in the middle of. `steady`: between transactions. `copying`: in a snapshot, whose pieces become visible one by
  *  one. `pieces`: in a transaction too big to hold, whose pieces wait in an open target transaction (invariant 3). */
