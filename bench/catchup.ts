@@ -53,14 +53,14 @@ export interface CatchUp {
 export interface CatchUpOptions {
   readonly changes: number;
   readonly scale: number;
-  /** Number of the round, from 1. */
+  /** Number of the round; 0 for the one that is not counted. */
   readonly round: number;
   /** Where to put profiles of the agent; undefined for none. */
   readonly profiles: string | undefined;
 }
 
 const slotOfBare = 'bare';
-/** The pulse of the first copies. */
+/** The pulse of the first copies; those of the rounds, from 0, lie behind it. */
 export const firstPulse = 1;
 
 /** One round: all of them start from the same place and get the same WAL, one after the other. Throws when a secondary differs. */
@@ -74,7 +74,7 @@ export async function catchUp(it: CatchUp, options: CatchUpOptions, signal: Abor
   await work(() => pair.open(pair.primary, primaryDatabase), { transactions, scale });
   const workMs = performance.now() - startedAt;
   const end = await walEnd(primary);
-  const number = firstPulse + round;
+  const number = firstPulse + 1 + round;
   await setPulse(primary, number);
   const truth = await digest(primary);
 

@@ -122,7 +122,8 @@ export function printed(report: Report): string {
 Both servers: ${Object.entries(settings)
       .map(([name, value]) => `${name} = ${value}`)
       .join(', ')}; otherwise as they come (durable).
-Scale ${options.scale}, ${thousands(options.changes)} changes a round, ${options.rounds} rounds; medians, ratios within a round.
+Scale ${options.scale}, ${thousands(options.changes)} changes a round, ${options.rounds} rounds after one that is not counted; medians, ratios within a round.
+No checkpoint while measuring; every secondary is vacuumed before each measurement, none has indexes but the primary keys.
 Every secondary was equal to the primary after every measurement.`,
   ];
   if (report.catchUp) parts.push(printedCatchUp(report.catchUp));
