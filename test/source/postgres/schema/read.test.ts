@@ -29,7 +29,7 @@ const extensions =
   );
 
 /** Counts the queries that go over a connection. */
-function counted(connection: Connection): { readonly connection: Connection; count(): number } {
+function counted(connection: Connection): { readonly connection: Connection; readonly count: () => number } {
   let queries = 0;
   const rows: Connection['rows'] = (sql, values) => {
     queries += 1;
