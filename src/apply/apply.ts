@@ -1,20 +1,18 @@
 import type { BrokerReader, Entry } from '../broker/broker.ts';
-import { type Change, committedAtUs } from '../change/change.ts';
+import { committedAtUs } from '../change/change.ts';
 import { bytesOf } from '../change/codec.ts';
-import { isWhole } from '../change/join.ts';
 import { isSame, nextOffset, type Offset, offset } from '../change/position.ts';
 import { assert, ChangeoverError, isCode } from '../error.ts';
 import { pumped } from '../flow/pumped.ts';
 import type { Checkpoint, Target, TargetTransaction } from '../target/target.ts';
 import { publish } from '../telemetry.ts';
-import { coalesce } from './coalesce.ts';
+import type { Step } from './coalesce.ts';
+import { opensSnapshot, type Part, prepare } from './lot.ts';
 
 /** What is folded into one target transaction: large enough that its commit and its statements cost little per row, small enough
  *  that the originals, kept for the way back, fit beside the next lot. */
-const lotBytesMax = 16 * 1024 * 1024;
+const lotBytesMax = 6 * 1024 * 1024;
 const aheadBytesMax = lotBytesMax;
-/** Below this, folding gains nothing over a pipeline of statements in their own order. */
-const foldFromChanges = 48;
 /** How often what is applied is made durable in the target and released in the broker. */
 const releaseMs = 5000;
 
@@ -41,6 +39,7 @@ export async function apply(options: ApplyOptions, signal: AbortSignal): Promise
   const lane = new Lane(options, checkpoint);
   await using _open = { [Symbol.asyncDispose]: () => lane.abandon() };
   const from = checkpoint ? nextOffset(checkpoint.offset) : offset(0);
+  // Three stages at the same time: reading and decoding, folding the next lot, writing the present one.
   const lots = pumped<Entry>(
     {
       async produce(give, both) {
@@ -51,7 +50,18 @@ export async function apply(options: ApplyOptions, signal: AbortSignal): Promise
     },
     signal,
   );
-  for await (const lot of lots) await lane.apply(lot, signal);
+  const prepared = pumped<readonly Part[]>(
+    {
+      async produce(give) {
+        for await (const lot of lots) await give(prepare(lot), 1);
+      },
+      // One lot ready, whatever its size: more would only make each of them smaller.
+      bytesMax: 1,
+      takeBytesMax: 1,
+    },
+    signal,
+  );
+  for await (const [parts] of prepared) if (parts) await lane.apply(parts, signal);
 }
 
 /** What a decoded change takes beside its bytes: two objects and its places in lists and maps. Small rows weigh less than that. */
@@ -81,20 +91,12 @@ class Lane {
     this.#next = checkpoint ? nextOffset(checkpoint.offset) : offset(0);
   }
 
-  /** Applies entries that follow one another. Whole transactions among them share a target transaction. */
-  async apply(entries: readonly Entry[], signal: AbortSignal): Promise<void> {
-    let run: Entry[] = [];
-    for (const entry of entries) {
-      this.#prove(entry, run.at(-1) ?? this.#checkpoint);
-      if (isWhole(entry.batch) && !opensSnapshot(entry)) {
-        run.push(entry);
-        continue;
-      }
-      await this.#applyWhole(run, signal);
-      run = [];
-      await this.#applyPiece(entry, signal);
+  /** Applies parts that follow one another. */
+  async apply(parts: readonly Part[], signal: AbortSignal): Promise<void> {
+    for (const part of parts) {
+      if (part.kind === 'whole') await this.#applyWhole(part, signal);
+      else await this.#applyPiece(part, signal);
     }
-    await this.#applyWhole(run, signal);
     await this.#release();
   }
 
@@ -105,39 +107,43 @@ class Lane {
   }
 
   /** Invariant 5: entries follow one another by offset, and positions chain. */
-  #prove(
-    { offset: at, epoch, batch }: Entry,
-    before: { readonly epoch: number } | Entry | Checkpoint | undefined,
-  ): void {
-    if (at !== this.#next) throw new ChangeoverError('BROKER_GAP', `Entry ${at} came where ${this.#next} was due`);
-    this.#next = nextOffset(at);
-    if (before && epoch < before.epoch) {
-      throw new ChangeoverError('EPOCH_FENCED', `Entry ${at} is of epoch ${epoch}, after one of ${before.epoch}`);
+  #prove(entries: readonly Entry[]): Entry {
+    let before = this.#checkpoint && { epoch: this.#checkpoint.epoch, end: this.#checkpoint.position };
+    for (const { offset: at, epoch, batch } of entries) {
+      if (at !== this.#next) throw new ChangeoverError('BROKER_GAP', `Entry ${at} came where ${this.#next} was due`);
+      this.#next = nextOffset(at);
+      if (before && epoch < before.epoch) {
+        throw new ChangeoverError('EPOCH_FENCED', `Entry ${at} is of epoch ${epoch}, after one of ${before.epoch}`);
+      }
+      if (this.#stage.kind !== 'copying' && !opensSnapshot({ batch }) && !isSame(batch.after, before?.end)) {
+        throw new ChangeoverError(
+          'APPLY_CHAIN_BROKEN',
+          `Entry ${at} follows ${batch.after?.token ?? 'nothing'}, but ${before?.end?.token ?? 'nothing'} came before it`,
+        );
+      }
+      before = { epoch, end: batch.end };
     }
-    const end = before && 'batch' in before ? before.batch.end : this.#checkpoint?.position;
-    if (this.#stage.kind !== 'copying' && !opensSnapshot({ batch }) && !isSame(batch.after, end)) {
-      const found = batch.after?.token ?? 'the beginning';
-      throw new ChangeoverError(
-        'APPLY_CHAIN_BROKEN',
-        `Entry ${at} follows ${found}, but ${end?.token ?? 'nothing'} came before it`,
-      );
-    }
+    const last = entries.at(-1);
+    assert(last !== undefined, 'A part without entries');
+    return last;
   }
 
-  async #applyWhole(entries: readonly Entry[], signal: AbortSignal): Promise<void> {
-    const last = entries.at(-1);
-    if (!last) return;
+  async #applyWhole(part: Part, signal: AbortSignal): Promise<void> {
+    const last = this.#prove(part.entries);
+    if (this.#stage.kind === 'copying') {
+      throw new ChangeoverError('APPLY_CHAIN_BROKEN', `Entry ${last.offset} came before the copy was whole`);
+    }
     // A run of pieces that is still open was given up by its writer: a whole transaction follows the same position.
     await this.abandon();
-    const changes = entries.flatMap(({ batch }) => batch.changes);
     const checkpoint = this.#checkpointAt(last);
     await using transaction = await this.#options.target.begin(signal);
-    await writeFolded(transaction, changes, last.offset);
+    await write(transaction, part.steps, last.offset);
     await transaction.commit(checkpoint);
-    this.#committed(checkpoint, changes, last);
+    this.#committed(checkpoint, part);
   }
 
-  async #applyPiece(entry: Entry, signal: AbortSignal): Promise<void> {
+  async #applyPiece(part: Part, signal: AbortSignal): Promise<void> {
+    const entry = this.#prove(part.entries);
     const { batch } = entry;
     if (opensSnapshot(entry)) {
       await this.abandon();
@@ -150,7 +156,7 @@ class Lane {
       await using transaction = await this.#options.target.begin(signal);
       await transaction.write(batch.changes, 'kept');
       await transaction.commit(checkpoint);
-      this.#committed(checkpoint, batch.changes, entry);
+      this.#committed(checkpoint, part);
       if (batch.end) this.#stage = { kind: 'steady' };
       return;
     }
@@ -160,25 +166,26 @@ class Lane {
     }
     assert(this.#stage.kind === 'pieces', `Entry ${entry.offset} continues a transaction that never began`);
     const { transaction } = this.#stage;
-    await writeFolded(transaction, batch.changes, entry.offset);
+    await write(transaction, part.steps, entry.offset);
     if (!batch.end) return;
     const checkpoint = this.#checkpointAt(entry);
     await transaction.commit(checkpoint);
     await this.abandon();
-    this.#committed(checkpoint, batch.changes, entry);
+    this.#committed(checkpoint, part);
   }
 
   #checkpointAt({ offset: at, epoch, batch }: Entry): Checkpoint {
     return { stream: this.#options.broker.stream, epoch, offset: at, position: batch.end };
   }
 
-  #committed(checkpoint: Checkpoint, changes: readonly Change[], { batch }: Entry): void {
+  #committed(checkpoint: Checkpoint, { changes, entries }: Part): void {
     this.#checkpoint = checkpoint;
+    const last = entries.at(-1);
     publish('changeover:applied', {
       offset: checkpoint.offset,
       position: checkpoint.position,
-      changes: changes.length,
-      committedAtUs: committedAtUs(batch),
+      changes,
+      committedAtUs: last && committedAtUs(last.batch),
     });
     this.#options.progressed();
   }
@@ -194,9 +201,8 @@ class Lane {
   }
 }
 
-async function writeFolded(transaction: TargetTransaction, changes: readonly Change[], at: Offset): Promise<void> {
-  if (changes.length < foldFromChanges) return transaction.write(changes, 'kept');
-  for (const step of coalesce(changes)) {
+async function write(transaction: TargetTransaction, steps: readonly Step[], at: Offset): Promise<void> {
+  for (const step of steps) {
     await transaction.write(step.changes, step.order).catch(async (error: unknown) => {
       if (step.order === 'kept' || !isCode(error, 'TARGET_CONFLICT')) throw error;
       // Folding can trip where the original order does not: a unique value that moves from one row to another.
@@ -205,5 +211,3 @@ async function writeFolded(transaction: TargetTransaction, changes: readonly Cha
     });
   }
 }
-
-const opensSnapshot = ({ batch }: Pick<Entry, 'batch'>): boolean => batch.changes[0]?.kind === 'snapshot';
