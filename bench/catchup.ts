@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Connection, connect } from '../src/engine/postgres/connect.ts';
-import { type Lsn, lsn, parseLsn } from '../src/engine/postgres/lsn.ts';
+import { type Lsn, parseLsn } from '../src/engine/postgres/lsn.ts';
 import { ChangeoverError } from '../src/error.ts';
 import { WalStream } from '../src/source/postgres/wal.ts';
 import type { Agent, Lane } from './changeover.ts';
@@ -180,7 +180,7 @@ async function serverCpu(it: CatchUp, way: Way): Promise<ReadonlyMap<number, num
 async function readBare(pair: Pair, end: Lsn, signal: AbortSignal): Promise<void> {
   const url = pair.primary.url(primaryDatabase);
   await using walsender = await connect({ url, side: 'SOURCE', application: 'bare', replication: true }, signal);
-  using wal = new WalStream(walsender, { flushed: lsn(0n), silenceMsMax: 60_000 });
+  using wal = new WalStream(walsender, { silenceMsMax: 60_000 });
   await wal.start(
     `START_REPLICATION SLOT ${slotOfBare} LOGICAL 0/0 (proto_version '1', publication_names '${publication}')`,
   );

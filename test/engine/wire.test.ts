@@ -1,51 +1,16 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, connect as dial, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { test } from 'node:test';
-import type { Connection } from '../../src/engine/postgres/connect.ts';
 import { sqlState } from '../../src/engine/postgres/failure.ts';
 import { COPY_DATA, type Frame, NOTICE_RESPONSE, READY_FOR_QUERY } from '../../src/engine/postgres/message.ts';
 import { Wire } from '../../src/engine/postgres/wire.ts';
 import { isCode } from '../../src/error.ts';
+import { frameBytes, openPair as openSockets } from './pair.ts';
 
-interface Pair extends AsyncDisposable {
-  readonly wire: Wire;
-  /** The other end: what a server would write to. */
-  readonly server: Socket;
-  /** Our end of the socket, which an abort destroys. */
-  readonly client: Socket;
-}
-
-/** A wire over a real socket to a server that says what the test makes it say. */
-async function openPair(): Promise<Pair> {
-  const listening = createServer({ noDelay: true }).listen(0, '127.0.0.1');
-  await once(listening, 'listening');
-  const address = listening.address();
-  assert.ok(address !== null && typeof address === 'object');
-  const accepted = once(listening, 'connection') as Promise<[Socket]>;
-  const client = dial(address.port, '127.0.0.1');
-  client.on('error', () => undefined);
-  const [server] = await accepted;
-  server.on('error', () => undefined);
-  const connection = { client: { connection: { stream: client } }, side: 'SOURCE' } as unknown as Connection;
-  return {
-    wire: new Wire(connection),
-    server,
-    client,
-    async [Symbol.asyncDispose]() {
-      client.destroy();
-      server.destroy();
-      listening.close();
-      await once(listening, 'close');
-    },
-  };
-}
-
-function frameBytes(type: number, body: Buffer): Buffer {
-  const head = Buffer.alloc(5);
-  head[0] = type;
-  head.writeUInt32BE(body.length + 4, 1);
-  return Buffer.concat([head, body]);
+async function openPair() {
+  const pair = await openSockets();
+  return { ...pair, wire: new Wire(pair.connection) };
 }
 
 /** The next `count` frames, however they come. */

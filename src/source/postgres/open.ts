@@ -100,7 +100,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
     const state = await slotState(control, slot);
     proveReachable(after, { ...(await identifySystem(walsender)), slot: state, name: slot });
     if (state?.activePid !== undefined) await freeSlot(control, state.activePid);
-    using wal = new WalStream(walsender, { flushed: lsn(after.order), silenceMsMax });
+    using wal = new WalStream(walsender, { silenceMsMax });
     stream = wal;
     const at = formatLsn(after.order);
     await wal.start(

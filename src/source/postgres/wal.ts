@@ -1,5 +1,5 @@
 import type { Connection } from '../../engine/postgres/connect.ts';
-import type { Lsn } from '../../engine/postgres/lsn.ts';
+import { type Lsn, lsn } from '../../engine/postgres/lsn.ts';
 import { COPY_BOTH_RESPONSE, COPY_DATA, query, standbyStatus } from '../../engine/postgres/message.ts';
 import { Wire } from '../../engine/postgres/wire.ts';
 import { ChangeoverError } from '../../error.ts';
@@ -11,11 +11,10 @@ const statusMsMax = 10_000;
 const statusesPerSilence = 4;
 
 export interface WalStreamOptions {
-  /** All before it is durable in the broker. */
-  readonly flushed: Lsn;
   /** A server of which nothing was heard for so long is given up. */
   readonly silenceMsMax: number;
 }
+
 /** In a CopyData frame of type `w`, the message follows its letter, two LSNs and a time. */
 const messageAt = 25;
 
@@ -23,12 +22,12 @@ const messageAt = 25;
  *  https://www.postgresql.org/docs/current/protocol-replication.html (START_REPLICATION) */
 export class WalStream implements Disposable {
   readonly #wire: Wire;
-  #flushed: Lsn;
+  /** Zero says nothing of what may be forgotten: until `confirm` speaks, a status only tells that we live (invariant 1). */
+  #flushed: Lsn = lsn(0n);
   readonly #timer: NodeJS.Timeout;
 
-  constructor(connection: Connection, { flushed, silenceMsMax }: WalStreamOptions) {
+  constructor(connection: Connection, { silenceMsMax }: WalStreamOptions) {
     this.#wire = new Wire(connection, { silenceMsMax, isAlive: async () => false });
-    this.#flushed = flushed;
     this.#timer = setInterval(() => this.#sendStatus(), Math.min(statusMsMax, silenceMsMax / statusesPerSilence));
   }
 
