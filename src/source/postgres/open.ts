@@ -4,7 +4,7 @@ import { join } from '../../change/join.ts';
 import type { Position } from '../../change/position.ts';
 import { type Connection, connect } from '../../engine/postgres/connect.ts';
 import { quoteIdentifier } from '../../engine/postgres/identifier.ts';
-import { formatLsn, lsn, parseLsn, positionOf } from '../../engine/postgres/lsn.ts';
+import { formatLsn, lsn, positionOf } from '../../engine/postgres/lsn.ts';
 import { ChangeoverError } from '../../error.ts';
 import { pumped } from '../../flow/pumped.ts';
 import type { Source } from '../source.ts';
@@ -13,7 +13,7 @@ import { namesOf } from './names.ts';
 import { decodeMessage } from './pgoutput.ts';
 import { ensurePublication } from './publication.ts';
 import { Relations } from './relations.ts';
-import { identifySystem, proveReachable, slotState } from './slot.ts';
+import { backendOf, createSlot, endBackend, identifySystem, proveReachable, slotState } from './slot.ts';
 import { enterSnapshot, snapshotPieces } from './snapshot.ts';
 import { WalStream } from './wal.ts';
 
@@ -54,20 +54,19 @@ export function postgresSource(options: PostgresSourceOptions): Source {
       await using control = await open(signal);
       await using walsender = await open(signal, true);
       const { system } = await identifySystem(walsender);
+      const backend = await backendOf(walsender);
       const leftover = await slotState(control, slot);
       if (leftover) await dropLeftover(control, slot, { ours: again, pid: leftover.activePid });
       await ensurePublication(control, publication, options.wanted);
-      // The old spelling of the option: servers before 15 know no other, later ones still do.
-      const created = await walsender.rows(
-        `CREATE_REPLICATION_SLOT ${quoteIdentifier(slot)} LOGICAL pgoutput EXPORT_SNAPSHOT`,
-      );
-      const [, consistentPoint, snapshot] = created[0] ?? [];
-      if (!consistentPoint || !snapshot)
-        throw new ChangeoverError('SOURCE_PROTOCOL', 'The primary exported no snapshot');
+      const { consistentPoint, snapshot } = await createSlot(walsender, slot).catch(async (error: unknown) => {
+        // The server waits there for transactions that are open, and does not look whether we are still there.
+        if (signal.aborted) await endBackend(() => open(AbortSignal.timeout(endMsMax)), backend);
+        throw error;
+      });
       await using reading = await open(signal);
       // The export lives only while the walsender connection does nothing else.
       await enterSnapshot(reading, snapshot);
-      const at = positionOf(system, parseLsn(consistentPoint));
+      const at = positionOf(system, consistentPoint);
       yield* snapshotPieces({ reading, at, wanted: options.wanted }, signal);
     },
 
@@ -108,13 +107,13 @@ export function postgresSource(options: PostgresSourceOptions): Source {
         `(proto_version '1', publication_names '${quoteIdentifier(publication)}', messages 'true')`,
     );
     await using beating = heartbeat(signal);
-    const relations = new Relations(control);
+    const relations = new Relations(control, slot);
     const assembly = new Assembly({
       system: after.origin,
       after,
       batchBytesMax,
       pieceBytesMax: batchBytesMax,
-      wanted: options.wanted,
+      wanted: (table) => relations.carries(table) && options.wanted(table),
     });
     try {
       for (;;) {
@@ -175,6 +174,8 @@ async function dropLeftover(
 }
 
 const freeMsMax = 5000;
+/** An abort is prompt, also where the server does not answer. */
+const endMsMax = 1000;
 
 /** Ends a connection of ours that the server still takes for alive: the log has one writer, so whoever reads the slot besides us
  *  is a former self behind a dead network. Throws SOURCE_SLOT_BUSY when it does not go. */

@@ -1,5 +1,6 @@
 import { type Position } from '../../change/position.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
+import { quoteIdentifier } from '../../engine/postgres/identifier.ts';
 import { formatLsn, type Lsn, parseLsn } from '../../engine/postgres/lsn.ts';
 import { ChangeoverError } from '../../error.ts';
 
@@ -34,6 +35,36 @@ export async function identifySystem(connection: Connection): Promise<{ readonly
   const [system, , end] = row ?? [];
   if (!system || !end) throw new ChangeoverError('SOURCE_PROTOCOL', 'The primary did not identify itself');
   return { system, end: parseLsn(end) };
+}
+
+/** Creates the slot. The exported snapshot is the state at exactly its first position, and lives while `walsender` does nothing else.
+ *  Waits for every transaction that is open now. The old spelling of the option: servers before 15 know no other. */
+export async function createSlot(
+  walsender: Connection,
+  slot: string,
+): Promise<{ readonly consistentPoint: Lsn; readonly snapshot: string }> {
+  const [row] = await walsender.rows(
+    `CREATE_REPLICATION_SLOT ${quoteIdentifier(slot)} LOGICAL pgoutput EXPORT_SNAPSHOT`,
+  );
+  const [, consistentPoint, snapshot] = row ?? [];
+  if (!consistentPoint || !snapshot) throw new ChangeoverError('SOURCE_PROTOCOL', 'The primary exported no snapshot');
+  return { consistentPoint: parseLsn(consistentPoint), snapshot };
+}
+
+/** The server's process behind a connection. */
+export async function backendOf(connection: Connection): Promise<string> {
+  const [row] = await connection.rows('SELECT pg_catalog.pg_backend_pid()');
+  return row?.[0] ?? '';
+}
+
+/** Ends a process of ours at the server, over a connection of its own. Where that fails too, the server is gone or will notice. */
+export async function endBackend(open: () => Promise<Connection>, backend: string): Promise<void> {
+  try {
+    await using connection = await open();
+    await connection.rows('SELECT pg_catalog.pg_terminate_backend($1)', [backend]);
+  } catch {
+    // Nothing is left to do, and the abort is what the caller hears of.
+  }
 }
 
 /** Proves that the source still holds every change after `after` (invariant 5). Throws SOURCE_SLOT_LOST, SOURCE_POSITION_LOST. */
