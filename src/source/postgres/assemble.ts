@@ -1,4 +1,4 @@
-import type { Batch, Change } from '../../change/change.ts';
+import type { Batch, Change, RowChange } from '../../change/change.ts';
 import { bytesOf } from '../../change/codec.ts';
 import type { Position } from '../../change/position.ts';
 import type { Table } from '../../change/table.ts';
@@ -40,6 +40,8 @@ export class Assembly {
   #wholeEnd: Position | undefined;
   #transaction: bigint | undefined;
   #inPieces = false;
+  /** Some rows are left out: then a row that stays would hold the memory of all that came with it from the socket. */
+  #isSparse = false;
 
   constructor(options: AssembleOptions) {
     this.#options = options;
@@ -52,7 +54,8 @@ export class Assembly {
       case 'update':
       case 'delete':
         assert(this.#transaction !== undefined, 'A change outside a transaction');
-        if (this.#isWanted(message.table)) this.#put(message);
+        if (!this.#isWanted(message.table)) this.#isSparse = true;
+        else this.#put(this.#isSparse ? detached(message) : message);
         return;
       case 'truncate': {
         const tables = message.tables.filter((table) => this.#isWanted(table));
@@ -125,5 +128,19 @@ export class Assembly {
     const wanted = this.#options.wanted(table);
     this.#wantedTables.set(table, wanted);
     return wanted;
+  }
+}
+
+/** The same change with rows of its own, where they were slices of what came with them. */
+function detached(change: RowChange): RowChange {
+  switch (change.kind) {
+    case 'insert':
+      return { ...change, after: Buffer.from(change.after) };
+    case 'update':
+      return { ...change, before: change.before && Buffer.from(change.before), after: Buffer.from(change.after) };
+    case 'delete':
+      return { ...change, before: Buffer.from(change.before) };
+    default:
+      return unreachable(change);
   }
 }
