@@ -32,6 +32,7 @@ export const rejects = (promise: Promise<unknown>, ...codes: Code[]): Promise<vo
 /** What a client did: the changes between two commits. */
 export interface Transaction {
   readonly changes: readonly Change[];
+  readonly count: number;
   readonly position: Position;
   readonly transaction: bigint;
 }
@@ -58,15 +59,24 @@ export async function copyOf(source: Source, signal: AbortSignal, again = false)
   return { at, pieces, content: (table) => content(...rowsOf(table)) };
 }
 
+export interface ReadOptions {
+  readonly after: Position;
+  readonly enough: number;
+  readonly each?: (batch: Batch) => Promise<void>;
+  /** Changes are counted and not kept. */
+  readonly forget?: boolean;
+}
+
 /** Reads from `after` on until `enough` transactions of clients are there, and proves on the way that the batches chain. Heartbeats are
  *  nobody's transaction. */
 export async function readFrom(
   source: Source,
-  { after, enough, each }: { after: Position; enough: number; each?: (batch: Batch) => Promise<void> },
+  { after, enough, each, forget = false }: ReadOptions,
   signal: AbortSignal,
 ): Promise<readonly Transaction[]> {
   const found: Transaction[] = [];
   let open: Change[] = [];
+  let count = 0;
   let end = after;
   let inPieces = false;
   if (enough === 0) return found;
@@ -75,14 +85,16 @@ export async function readFrom(
     assert.equal(batch.starts, !inPieces);
     for (const change of batch.changes) {
       if (change.kind !== 'commit') {
-        open.push(change);
+        if (!forget) open.push(change);
+        if (change.kind !== 'message') count += 1;
         continue;
       }
-      if (open.some(({ kind }) => kind !== 'message')) found.push({ ...change, changes: open });
+      if (count > 0) found.push({ ...change, changes: open, count });
       open = [];
+      count = 0;
     }
     inPieces = batch.end === undefined;
-    assert.ok(inPieces || open.length === 0, 'An end stands at a commit');
+    assert.ok(inPieces || count === 0, 'An end stands at a commit');
     end = batch.end ?? end;
     await each?.(batch);
     if (found.length >= enough) break;
@@ -110,4 +122,9 @@ export function folded(table: Table, before: Content, changes: readonly Change[]
     if (change.kind !== 'delete') rows.set(values[0] ?? null, values);
   }
   return content(...rows.values());
+}
+
+/** Waits for what the primary does by itself, as soon as it has done it; the test's own deadline ends it. */
+export async function settled(done: () => Promise<boolean>): Promise<void> {
+  while (!(await done())) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -3,7 +3,16 @@ import { suite, test } from 'node:test';
 import type { Change, RowChange } from '../../src/change/change.ts';
 import { tableName } from '../../src/change/table.ts';
 import { content, insert, items, keyless, pairs, remove, row, truncate, update } from './rows.ts';
-import { copyOf, folded, type Open, readFrom, rejects, type SourceUnderTest, valuesOf } from './source-under-test.ts';
+import {
+  copyOf,
+  folded,
+  type Open,
+  readFrom,
+  rejects,
+  type SourceUnderTest,
+  settled,
+  valuesOf,
+} from './source-under-test.ts';
 
 /** Registers what every source must do, over the one that `open` makes. */
 export function sourceConformance(name: string, open: Open): void {
@@ -43,7 +52,7 @@ async function load(there: SourceUnderTest, clients: number) {
       return committed;
     },
     async reached(count: number): Promise<void> {
-      while (committed < count) await new Promise((resolve) => setImmediate(resolve));
+      await settled(async () => committed >= count);
     },
     async end(): Promise<number> {
       stop.abort();
@@ -84,7 +93,7 @@ function copying(open: Open): void {
     const copy = await copyOf(source, signal);
     await clients.reached(clients.committed + 50);
     const committed = await clients.end();
-    const before = Number(copy.content(pairs).length) + copy.content(items).length - 1;
+    const before = copy.content(pairs).length + copy.content(items).length - 1;
     const read = await readFrom(source, { after: copy.at, enough: committed - before }, signal);
     const changes = read.flatMap((one) => one.changes);
     await using another = there.open();
@@ -239,11 +248,6 @@ function resuming(open: Open): void {
       ['2', '3'],
     );
   });
-}
-
-/** Waits for what the primary does by itself, as soon as it has done it; the test's own deadline ends it. */
-export async function settled(done: () => Promise<boolean>): Promise<void> {
-  while (!(await done())) await new Promise((resolve) => setImmediate(resolve));
 }
 
 function refusing(open: Open): void {
