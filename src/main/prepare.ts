@@ -25,7 +25,9 @@ export async function prepare(house: House, options: PrepareOptions, signal: Abo
   if (!first) return;
   for (const { site, check, message } of blockers) report(`blocker: ${site}: ${check}: ${message}`);
   const others = blockers.length > 1 ? `, and ${blockers.length - 1} more` : '';
-  throw new ChangeoverError('CONTROL_NOT_READY', `${first.site}: ${first.message}${others}`, {
+  // One thing in the way is told as what it is, so that who reads the code knows it, too.
+  const code = (blockers.length === 1 && first.code) || 'CONTROL_NOT_READY';
+  throw new ChangeoverError(code, `${first.site}: ${first.message}${others}`, {
     ...(first.cure !== undefined && { hint: `${first.cure}\nAll findings with their cures: changeover check` }),
   });
 }
