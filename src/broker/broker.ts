@@ -16,6 +16,8 @@ export interface Broker extends AsyncDisposable {
   append(epoch: Epoch, batch: Batch): Promise<Offset>;
   /** Where capture resumes: the end of the last entry that has one. Undefined: nothing whole was captured yet. */
   tail(): Promise<Position | undefined>;
+  /** Nothing was ever appended, not even a piece. */
+  isEmpty(): Promise<boolean>;
 }
 
 /** The reading side, also for a process that does not write. */

@@ -30,7 +30,7 @@ export async function capture(
     progressed();
     return offset;
   };
-  const after: Position = (await broker.tail()) ?? (await bootstrap(source, append, signal));
+  const after: Position = (await broker.tail()) ?? (await bootstrap({ source, broker, append }, signal));
   for await (const batch of source.read(after, signal)) {
     await append(batch);
     // Invariant 1: only now is it durable, and only now may the source forget it.

@@ -7,8 +7,9 @@ import type { Finding } from '../finding.ts';
 export interface Source extends AsyncDisposable {
   /** The whole content and schema as of one position, as one run of pieces whose last has `end` = that position; `read(end)`
    *  continues without a gap. Makes whatever the source needs for that (a slot). `again`: the broker has pieces of an earlier call,
-   *  so what that call left at the source is ours to discard; else throws SOURCE_SLOT_FOREIGN when something stands there.
-   *  No piece `starts`: the caller opens the run. Throws SOURCE_UNREACHABLE, SOURCE_PRIVILEGE, SOURCE_UNSUITABLE. */
+   *  so what that call left at the source is ours to discard; else throws SOURCE_SLOT_FOREIGN when something stands there. The first
+   *  piece comes empty, as soon as something was made at the source: once it is in the broker, that is known to be ours; where the
+   *  caller leaves before it asks for the next one, it is taken away again. The first piece alone `starts`. Throws SOURCE_UNREACHABLE, SOURCE_PRIVILEGE, SOURCE_UNSUITABLE. */
   snapshot(options: { readonly again: boolean }, signal: AbortSignal): AsyncIterable<Batch>;
   /** Batches committed after `after`. Pull-driven: what is ready when pulled comes as one batch. Proves first that the source
    *  still holds everything after `after`: throws SOURCE_SLOT_LOST or SOURCE_POSITION_LOST otherwise (invariant 5). */

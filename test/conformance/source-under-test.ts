@@ -49,7 +49,9 @@ export async function copyOf(source: Source, signal: AbortSignal, again = false)
   for await (const piece of source.snapshot({ again }, signal)) pieces.push(piece);
   const at = pieces.at(-1)?.end;
   assert.ok(at, 'A snapshot ends with its position');
-  assert.ok(pieces.every((piece) => !piece.starts && (piece.end === undefined || piece === pieces.at(-1))));
+  assert.ok(pieces.every((piece, index) => piece.starts === (index === 0)));
+  assert.ok(pieces.every((piece) => piece.end === undefined || piece === pieces.at(-1)));
+  assert.deepEqual(pieces[0]?.changes, [], 'What was made at the source is told before anything is read');
   const changes = pieces.flatMap((piece) => piece.changes);
   assert.equal(changes[0]?.kind, 'snapshot');
   const rowsOf = (table: Table) =>
@@ -57,6 +59,19 @@ export async function copyOf(source: Source, signal: AbortSignal, again = false)
       change.kind === 'rows' && change.table.name === table.name ? parseCopyText(change.block) : [],
     );
   return { at, pieces, content: (table) => content(...rowsOf(table)) };
+}
+
+/** Leaves a snapshot while its piece number `count` is being taken. */
+export async function leaveSnapshot(
+  source: Source,
+  { count }: { readonly count: number },
+  signal: AbortSignal,
+): Promise<void> {
+  let taken = 0;
+  for await (const _piece of source.snapshot({ again: false }, signal)) {
+    taken += 1;
+    if (taken === count) return;
+  }
 }
 
 export interface ReadOptions {

@@ -6,6 +6,7 @@ import { content, insert, items, keyless, pairs, remove, row, truncate, update }
 import {
   copyOf,
   folded,
+  leaveSnapshot,
   type Open,
   readFrom,
   rejects,
@@ -72,7 +73,7 @@ function copying(open: Open): void {
     assert.deepEqual(copy.content(items), content(['1', 'a\tb\\\n'], ['2', '🎞']));
     assert.deepEqual(copy.content(keyless), content(['', 'x'], ['', 'x']));
     assert.deepEqual(copy.content(pairs), []);
-    const [first] = copy.pieces[0]?.changes ?? [];
+    const [first] = copy.pieces[1]?.changes ?? [];
     assert.ok(first?.kind === 'snapshot');
     assert.deepEqual(first.tables.map(tableName).toSorted(), [items, keyless, pairs].map(tableName).toSorted());
     const objects = copy.pieces.flatMap(({ changes }) =>
@@ -106,10 +107,19 @@ function copying(open: Open): void {
     await using there = await prepared(open);
     await there.commit([insert(items, '1', 'a')]);
     await using source = there.open();
-    for await (const _piece of source.snapshot({ again: false }, signal)) break;
+    await leaveSnapshot(source, { count: 2 }, signal);
     await there.commit([insert(items, '2', 'b')]);
     const copy = await copyOf(source, signal, true);
     assert.deepEqual(copy.content(items), content(['1', 'a'], ['2', 'b']));
+  });
+
+  test('a snapshot whose first piece was not taken leaves nothing that a new stream would be refused for', async ({
+    signal,
+  }) => {
+    await using there = await prepared(open);
+    await using source = there.open();
+    await leaveSnapshot(source, { count: 1 }, signal);
+    await copyOf(source, signal);
   });
 }
 
@@ -323,7 +333,7 @@ function leaving(open: Open): void {
     await there.commit([insert(items, '1', null)]);
     await using source = there.open();
     await promptly(async () => {
-      for await (const _piece of source.snapshot({ again: false }, signal)) break;
+      await leaveSnapshot(source, { count: 2 }, signal);
       await gone(there);
     });
     const { at } = await copyOf(source, signal, true);

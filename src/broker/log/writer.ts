@@ -177,6 +177,10 @@ class LogBroker implements Broker {
     return this.#state.end;
   }
 
+  async isEmpty(): Promise<boolean> {
+    return this.#state.next === 0;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

@@ -82,6 +82,9 @@ function openWriter(store: Store): Broker {
     async tail() {
       return store.end;
     },
+    async isEmpty() {
+      return nextOf(store) === 0;
+    },
     async [Symbol.asyncDispose]() {
       if (!closed) store.hasWriter = false;
       closed = true;

@@ -65,6 +65,13 @@ export function openMemorySource({ pieceBytesMax }: MemorySourceOptions): Memory
     if (kept && !again) throw new ChangeoverError('SOURCE_SLOT_FOREIGN', 'Something is kept here for somebody else');
     kept = end;
     const here = end;
+    let isTaken = false;
+    try {
+      yield { after: undefined, starts: true, changes: [], end: undefined };
+      isTaken = true;
+    } finally {
+      if (!isTaken) kept = undefined;
+    }
     const all = rows.all();
     const tables = all.map(({ table }) => table);
     const piece = (changes: readonly Change[], end?: Position): Batch => ({

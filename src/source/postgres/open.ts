@@ -63,6 +63,13 @@ export function postgresSource(options: PostgresSourceOptions): Source {
         if (signal.aborted) await endBackend(() => open(AbortSignal.timeout(endMsMax)), backend);
         throw error;
       });
+      let isTaken = false;
+      try {
+        yield { after: undefined, starts: true, changes: [], end: undefined };
+        isTaken = true;
+      } finally {
+        if (!isTaken) await dropUntaken(walsender, slot);
+      }
       await using reading = await open(signal);
       // The export lives only while the walsender connection does nothing else.
       await enterSnapshot(reading, snapshot);
@@ -171,6 +178,11 @@ async function dropLeftover(
   }
   if (pid !== undefined) await freeSlot(control, pid);
   await control.rows('SELECT pg_catalog.pg_drop_replication_slot($1)', [slot]);
+}
+
+/** Of a slot that the broker does not know of, and never will. One that cannot be dropped stays, and is refused as foreign. */
+async function dropUntaken(walsender: Connection, slot: string): Promise<void> {
+  await walsender.rows(`DROP_REPLICATION_SLOT ${quoteIdentifier(slot)} WAIT`).catch(() => undefined);
 }
 
 const freeMsMax = 5000;
