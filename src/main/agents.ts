@@ -30,7 +30,7 @@ const drainMsMax = 60_000;
 
 /** Runs agents, each under its own supervision, until `signal` aborts. One that stops for good does not take the others along once
  *  it has worked: a dead secondary must not keep the log from taking the primary's changes, and what is in the log is applied even
- *  when nothing new comes. Throws the error of an agent that never came to work at once, of the others when all have stopped. */
+ *  when nothing new comes. Throws the error of an agent that fails for good at its first try at once, of the others when all have stopped. */
 export async function runAgents(options: AgentsOptions, signal: AbortSignal): Promise<void> {
   const { configuration, roles, report } = options;
   await using opened = new AsyncDisposableStack();
@@ -49,7 +49,7 @@ export async function runAgents(options: AgentsOptions, signal: AbortSignal): Pr
     try {
       await supervise({ run: agent.run, onLife: (life) => told.tell(life) }, both);
     } catch (error) {
-      if (!told.hasRun) stop.abort();
+      if (!told.hasLived) stop.abort();
       else if (agent.role === 'capture') await drained(both).finally(() => stop.abort());
       throw error;
     }

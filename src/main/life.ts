@@ -22,7 +22,7 @@ export class LifeTold implements AsyncDisposable {
   #life: Life | undefined;
   #sinceMs = Date.now();
   #walBytesPerSecond: number | undefined;
-  #ran = false;
+  #lived = false;
 
   constructor(options: LifeToldOptions) {
     this.#options = options;
@@ -32,9 +32,9 @@ export class LifeTold implements AsyncDisposable {
     this.#write();
   }
 
-  /** Whether the agent ever came to work. */
-  get hasRun(): boolean {
-    return this.#ran;
+  /** Whether the agent ever came to work, or had a reason to wait for it. */
+  get hasLived(): boolean {
+    return this.#lived;
   }
 
   tell(life: Life): void {
@@ -42,7 +42,7 @@ export class LifeTold implements AsyncDisposable {
     const before = this.#life;
     this.#life = life;
     this.#sinceMs = Date.now();
-    this.#ran ||= life.state === 'running';
+    this.#lived ||= life.state !== 'stopped';
     this.#write();
     const error = life.state === 'running' ? undefined : life.error;
     // The same trouble again is not news.
