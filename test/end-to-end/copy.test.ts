@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { run } from '../servers/postgres.ts';
+import { until } from './program.ts';
+import { chanceOf } from './workload.ts';
+import { openStory } from './world.ts';
+
+const seed = Number(process.env.SEED ?? 7);
+
+test(`a first copy that is killed again and again ends equal, with nothing left over (SEED=${seed})`, async () => {
+  await using story = await openStory();
+  const { primary, secondary } = story.sides;
+  await run(
+    primary,
+    `CREATE TABLE public.bulk AS SELECT n AS id, repeat(md5(n::text), 20) AS words FROM generate_series(1, 40000) n`,
+    'ALTER TABLE public.bulk ADD PRIMARY KEY (id)',
+  );
+  const chance = chanceOf(seed);
+  let partly = 0;
+  for (let kill = 0; kill < 6; kill += 1) {
+    const replicate = await story.replicate();
+    // The moment is what is tried here: from before the slot is made to after the copy.
+    await sleep(chance() * 1200);
+    await story.write(3);
+    await replicate.stop('SIGKILL');
+    const [row] = await run(secondary, `SELECT pg_relation_size(to_regclass('public.bulk')) > 0`);
+    if (row?.[0] === 't') partly += 1;
+  }
+  assert.ok(partly > 0, 'No kill fell into the copy');
+  await story.replicate();
+  await story.settles();
+  const slots = await run(primary, `SELECT count(*) FROM pg_replication_slots WHERE slot_name ~ '${story.name}$'`);
+  assert.deepEqual(slots, [['1']]);
+  await until('no session of a dead process is left', async () => {
+    const left = await run(
+      secondary,
+      `SELECT FROM pg_stat_activity WHERE application_name = 'changeover ${story.name}'`,
+    );
+    return left.length === 1;
+  });
+});
