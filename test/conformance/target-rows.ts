@@ -229,6 +229,8 @@ export function folding(open: Open): void {
     await transaction.commit(checkpointAt(2));
     assert.deepEqual(await on.there.content(unique), content(['1', 'b'], ['2', 'a']));
     assert.deepEqual(await on.there.content(items), content(['1', 'w'], ['2', 'z']));
+    await on.write(3, [update(unique, '1', 'c'), insert(items, '3', 'v')]);
+    assert.deepEqual(await on.there.content(unique), content(['1', 'c'], ['2', 'a']));
     assert.equal(await on.there.drifted(), 0);
   });
 

@@ -121,7 +121,11 @@ export class Session {
   }
 
   async begin(): Promise<void> {
-    if (this.#stale) await this.run('DEALLOCATE ALL');
+    if (this.#stale) {
+      // Those prepared since the failure go with the others.
+      this.#prepared.clear();
+      await this.run('DEALLOCATE ALL');
+    }
     this.#stale = false;
     await this.run('BEGIN');
   }
