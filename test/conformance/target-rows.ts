@@ -295,6 +295,22 @@ export function drifting(open: Open): void {
     assert.deepEqual(await on.there.content(items), content(['1', 'theirs']));
   });
 
+  test('a row in the way is said to be, also where the next write notices it, and no way back of that one hides it', async ({
+    signal,
+  }) => {
+    await using on = await prepared(open, [[items], [pairs]], signal);
+    await on.there.meddle([insert(items, '1', 'theirs')]);
+    await using transaction = await on.target.begin(signal);
+    const next = [insert(pairs, '1', 'a', 'b')];
+    const writing = async (): Promise<void> => {
+      await transaction.write([insert(items, '1', 'ours')], 'kept');
+      await transaction.write(next, 'net').catch(() => transaction.write(next, 'kept'));
+      await transaction.commit(checkpointAt(1));
+    };
+    await rejects(writing(), 'TARGET_CONFLICT');
+    assert.deepEqual(await on.there.content(pairs), []);
+  });
+
   test('a missing row that its change does not hold whole stops the lane', async ({ signal }) => {
     await using on = await prepared(open, [[pairs]], signal);
     await rejects(on.write(1, [update(pairs, '1', 'a', 'unchanged')]), 'TARGET_DRIFT');

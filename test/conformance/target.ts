@@ -31,7 +31,7 @@ function committing(open: Open): void {
       assert.deepEqual(await there.content(items), content(['1', 'a']));
       assert.deepEqual(await target.checkpoint(signal), checkpointAt(4));
     }
-    await using target = await there.open(signal);
+    await using target = await openWhenFree(there, signal);
     assert.deepEqual(await target.checkpoint(signal), checkpointAt(4));
   });
 
@@ -111,7 +111,7 @@ function holding(open: Open): void {
       await using _target = await there.open(signal);
       await rejects((async () => there.open(signal))(), 'TARGET_BUSY');
     }
-    await using target = await there.open(signal);
+    await using target = await openWhenFree(there, signal);
     assert.equal(await target.checkpoint(signal), undefined);
   });
 

@@ -31,6 +31,9 @@ export class PostgresTransaction implements TargetTransaction {
    *  together with its checkpoint. */
   #unproven: { readonly changes: readonly RowChange[]; readonly searches: readonly Search[] } | undefined;
 
+  /** What an earlier write failed of, though it was noticed by a later one: no way back of that one's can mend it. */
+  #doom: { readonly error: unknown } | undefined;
+
   constructor(options: TransactionOptions) {
     this.#options = options;
   }
@@ -99,6 +102,7 @@ export class PostgresTransaction implements TargetTransaction {
   async #begin(): Promise<void> {
     // What is written behind a COMMIT would be committed by itself, without a checkpoint.
     assert(this.#state !== 'done', 'A target transaction was used after its end');
+    if (this.#doom) throw this.#doom.error;
     if (this.#state !== 'fresh') return;
     this.#state = 'open';
     await this.#options.session.begin();
@@ -130,8 +134,13 @@ export class PostgresTransaction implements TargetTransaction {
   /** Waits for what was sent, and mends it where rows were missing. */
   async #prove(): Promise<void> {
     if (!this.#unproven) return;
-    const counts = await this.#options.session.settle('Applying changes');
-    if (this.#isMissing(counts)) await this.#mend();
+    try {
+      const counts = await this.#options.session.settle('Applying changes');
+      if (this.#isMissing(counts)) await this.#mend();
+    } catch (error) {
+      this.#doom = { error };
+      throw error;
+    }
     this.#unproven = undefined;
     // Or each would stand within the one before, for as long as the transaction lasts.
     await this.#options.session.run('RELEASE SAVEPOINT ordered');
