@@ -27,8 +27,7 @@ test('a side that dies, or is down when a lane resumes, is told once and caught 
   await replicate.says(/apply secondary: retrying: TARGET_UNREACHABLE .*\n.*hint: /);
   await story.write(20);
   await to.start();
-  for (const code of ['SOURCE', 'TARGET'])
-    assert.match(replicate.out, new RegExp(`${code}_UNREACHABLE Nothing was heard`));
+  await replicate.says(/retrying[^]*apply secondary: running/);
   await story.settles();
   await story.write(20);
   await from.stop('kill');

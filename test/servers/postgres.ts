@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { openPostgresServer, type PostgresServer, type PostgresServerOptions } from '../../src/demo/postgres-server.ts';
@@ -18,6 +19,8 @@ export async function serverOf(
 ): Promise<PostgresServer | undefined> {
   if (generation === 'PostgreSQL 18') return openPostgresServer({ ...more, settings });
   if (existsSync(olderHome)) return openPostgresServer({ ...more, settings, home: olderHome });
+  // Where everything is meant to be there, nothing may be missing unseen.
+  assert.ok(process.env.CI !== 'true', `CI must bring PostgreSQL 15 in ${olderHome}`);
   t.skip(`no PostgreSQL in ${olderHome}`);
   return undefined;
 }
