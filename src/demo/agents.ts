@@ -5,6 +5,8 @@ import type { Guard } from './guard.ts';
 import type { Part } from './part.ts';
 
 const wordsBytesMax = 2000;
+/** As the first line of `bin/changeover` has it, which is not read when Node is named. */
+const youngMemory = '--max-semi-space-size=16';
 
 export interface AgentOptions {
   readonly verb: 'capture' | 'apply';
@@ -36,7 +38,7 @@ export function agent({ verb, program, config, folder, guard }: AgentOptions): P
     },
     async start() {
       // Its own session: Ctrl-C in the terminal reaches us alone.
-      child = spawn(process.execPath, [program, verb, '-c', config], {
+      child = spawn(process.execPath, [youngMemory, program, verb, '-c', config], {
         cwd: folder,
         detached: true,
         stdio: ['ignore', 'pipe', 'pipe'],
