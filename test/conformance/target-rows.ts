@@ -301,10 +301,10 @@ export function drifting(open: Open): void {
     await using on = await prepared(open, [[items], [pairs]], signal);
     await on.there.meddle([insert(items, '1', 'theirs')]);
     await using transaction = await on.target.begin(signal);
-    const next = [insert(pairs, '1', 'a', 'b')];
+    const swapped = [insert(pairs, '1', 'a', 'b')];
     const writing = async (): Promise<void> => {
       await transaction.write([insert(items, '1', 'ours')], 'kept');
-      await transaction.write(next, 'net').catch(() => transaction.write(next, 'kept'));
+      await transaction.write(swapped, 'net').catch(() => transaction.write(swapped, 'kept'));
       await transaction.commit(checkpointAt(1));
     };
     await rejects(writing(), 'TARGET_CONFLICT');
