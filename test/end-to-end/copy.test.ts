@@ -17,15 +17,21 @@ test(`a first copy that is killed again and again ends equal, with nothing left 
     'ALTER TABLE public.bulk ADD PRIMARY KEY (id)',
   );
   const chance = chanceOf(seed);
-  const arrived = async () => {
-    const [row] = await run(secondary, `SELECT pg_relation_size(to_regclass('public.bulk')) > 0`);
-    return row?.[0];
+  const has = async (url: string, condition: string): Promise<boolean> =>
+    (await run(url, `SELECT ${condition}`))[0]?.[0] === 't';
+  const slot = `EXISTS (SELECT FROM pg_replication_slots WHERE slot_name ~ '${story.name}$')`;
+  const moments: Record<string, () => Promise<boolean>> = {
+    'it began': async () => true,
+    'the slot is there': () => has(primary, slot),
+    'the tables are there': () => has(secondary, `to_regclass('public.bulk') IS NOT NULL`),
+    'rows are there': () => has(secondary, `pg_relation_size(to_regclass('public.bulk')) > 0`),
+    'more rows are there': () => has(secondary, `pg_relation_size(to_regclass('public.bulk')) > 8000000`),
   };
-  for (let kill = 0; kill < 6; kill += 1) {
+  for (const [what, isSo] of Object.entries(moments)) {
     const replicate = await story.replicate();
-    // The moment is what is tried here: from before the slot is made to after the copy, and right when rows begin to arrive.
-    if (kill < 3) await sleep(chance() * 1200);
-    else await until('rows have begun to arrive', async () => (await arrived()) === 't');
+    await until(what, isSo);
+    // Somewhere behind the moment: the place itself is what is tried here.
+    await sleep(chance() * 30);
     await story.write(3);
     await replicate.stop('SIGKILL');
   }
