@@ -13,8 +13,6 @@ import { opensSnapshot, type Part, prepare } from './lot.ts';
  *  that the originals, kept for the way back, fit beside the next lot. */
 const lotBytesMax = 6 * 1024 * 1024;
 const aheadBytesMax = lotBytesMax;
-/** How often what is applied is made durable in the target and released in the broker. */
-const releaseMs = 5000;
 
 export interface ApplyOptions {
   readonly broker: BrokerReader;
@@ -23,6 +21,8 @@ export interface ApplyOptions {
   readonly consumer: string;
   /** Called after each commit in the target. */
   readonly progressed: () => void;
+  /** How often what is applied is made durable in the target and released in the broker. Default 5 s: rare enough to cost nothing. */
+  readonly releaseMs?: number;
 }
 
 /** Carries the broker's entries into the target, until `signal` aborts or something fails. Keeps no state: the target's checkpoint
@@ -194,6 +194,7 @@ class Lane {
    *  trim only what a flush has made durable. */
   async #release(): Promise<void> {
     const nowMs = performance.now();
+    const { releaseMs = 5000 } = this.#options;
     if (!this.#checkpoint || this.#stage.kind === 'pieces' || nowMs - this.#releasedAtMs < releaseMs) return;
     this.#releasedAtMs = nowMs;
     await this.#options.target.flush();
