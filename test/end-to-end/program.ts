@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Sides } from './sides.ts';
@@ -27,9 +27,10 @@ export class Running implements AsyncDisposable {
   #heard: PromiseWithResolvers<void> = Promise.withResolvers();
 
   constructor(cwd: string, words: readonly string[]) {
-    this.#child = spawn(process.execPath, [program, ...words], {
+    // As a user starts it: its first line says how Node is to be run. Ours must be the Node that it finds.
+    this.#child = spawn(program, [...words], {
       cwd,
-      env: { PATH: process.env.PATH },
+      env: { PATH: `${dirname(process.execPath)}:${process.env.PATH}` },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => this.#hear(() => (this.#out += text)));
@@ -61,8 +62,8 @@ export class Running implements AsyncDisposable {
   }
 
   /** Waits for its end. */
-  async ended(): Promise<Outcome> {
-    const late = AbortSignal.timeout(deadlineMs);
+  async ended(msMax = deadlineMs): Promise<Outcome> {
+    const late = AbortSignal.timeout(msMax);
     const onLate = (): void => void this.#child.kill('SIGKILL');
     late.addEventListener('abort', onLate);
     await this.#ended;
@@ -129,8 +130,9 @@ export class Desk implements AsyncDisposable {
     return { ...(JSON.parse(out.trim().split('\n').at(-1) ?? '') as Record<string, unknown>), exitCode };
   }
 
-  async caughtUp(): Promise<void> {
-    const { exitCode, out, err } = await this.run('wait', '--caught-up', '--timeout', '50');
+  async caughtUp(seconds = 50): Promise<void> {
+    const waiting = this.start('wait', '--caught-up', '--timeout', String(seconds));
+    const { exitCode, out, err } = await waiting.ended((seconds + 10) * 1000);
     const told = this.#started.map((running) => running.out).join('');
     assert.equal(exitCode, 0, `${out}${err}${told}`);
   }
