@@ -40,6 +40,8 @@ export interface Transaction {
 export interface Copy {
   readonly at: Position;
   readonly pieces: readonly Batch[];
+  /** The tables that it announces. */
+  readonly tables: readonly Table[];
   content(table: Table): Content;
 }
 
@@ -53,12 +55,13 @@ export async function copyOf(source: Source, signal: AbortSignal, again = false)
   assert.ok(pieces.every((piece) => piece.end === undefined || piece === pieces.at(-1)));
   assert.deepEqual(pieces[0]?.changes, [], 'What was made at the source is told before anything is read');
   const changes = pieces.flatMap((piece) => piece.changes);
-  assert.equal(changes[0]?.kind, 'snapshot');
+  const [announced] = changes;
+  assert.ok(announced?.kind === 'snapshot');
   const rowsOf = (table: Table) =>
     changes.flatMap((change) =>
       change.kind === 'rows' && change.table.name === table.name ? parseCopyText(change.block) : [],
     );
-  return { at, pieces, content: (table) => content(...rowsOf(table)) };
+  return { at, pieces, tables: announced.tables, content: (table) => content(...rowsOf(table)) };
 }
 
 /** Leaves a snapshot while its piece number `count` is being taken. */
