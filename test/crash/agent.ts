@@ -1,6 +1,7 @@
 // One role in a process of its own, to be killed. Ends with its parent, whose end of our standard input closes then.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { apply } from '../../src/apply/apply.ts';
+import type { BrokerReader } from '../../src/broker/broker.ts';
 import { type Disk, disk } from '../../src/broker/log/disk.ts';
 import { openLogReader } from '../../src/broker/log/reader.ts';
 import { consumersOf } from '../../src/broker/log/retention.ts';
@@ -33,7 +34,7 @@ const slowDisk: Disk = {
     return {
       ...file,
       async write(bytes, position) {
-        await sleep(60);
+        await sleep(15);
         await file.write(bytes, position);
       },
     };
@@ -61,10 +62,12 @@ async function runApply({ folder, secondary: url }: AgentOptions, progressed: ()
 }
 
 /** The log may not have begun yet. */
-async function readerOf(folder: string, signal: AbortSignal) {
+async function readerOf(folder: string, signal: AbortSignal): Promise<BrokerReader> {
   for (;;) {
     try {
-      return await openLogReader({ folder }, signal);
+      const reader = await openLogReader({ folder }, signal);
+      await reader.observe();
+      return reader;
     } catch (error) {
       if (!isCode(error, 'BROKER_EMPTY')) throw error;
     }

@@ -76,7 +76,7 @@ export async function work(
       // Not cut by the signal: a transaction on its way would commit after we left, unseen.
       await using connection = await connect({ url: server.url(), side: 'SOURCE', application: 'client' }, never);
       while (!signal.aborted) {
-        const kind = below(60) === 0 ? 9 : [0, 1, 2, 3, 4, 5, 6, 7, 8, 10][below(10)];
+        const kind = below(150) === 0 ? 9 : [0, 1, 2, 3, 4, 5, 6, 7, 8, 10][below(10)];
         const [a, b] = [1 + below(accounts), 1 + below(accounts)];
         const [row] = await connection.rows('SELECT public.step($1, $2, $3, $4, $5, $6)', [
           id,

@@ -156,3 +156,22 @@ export async function oldestWal(server: PostgresServer): Promise<string> {
   const rows = await run(server.url(), `SELECT min(name) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'`);
   return rows[0]?.[0] ?? '';
 }
+
+/** What everybody is at, for whoever must find out why nothing comes. */
+export async function standing({ primary, secondary }: World): Promise<string> {
+  const sessions = `SELECT backend_type, state, wait_event, state_change::time, left(query, 90) FROM pg_stat_activity
+    WHERE application_name LIKE 'changeover%'`;
+  const asked: [PostgresServer, string][] = [
+    [primary, 'SELECT pg_current_wal_lsn(), confirmed_flush_lsn, restart_lsn, active FROM pg_replication_slots'],
+    [primary, 'SELECT sent_lsn, flush_lsn, state FROM pg_stat_replication'],
+    [primary, 'SELECT number, now()::time FROM public.head'],
+    [primary, sessions],
+    [secondary, 'SELECT log_offset, position_token, updated_at::time, now()::time FROM changeover.checkpoint'],
+    [secondary, sessions],
+  ];
+  const said: string[] = [];
+  for (const [server, sql] of asked)
+    for (const row of await run(server.url(), sql).catch((error: unknown) => [[String(error)]]))
+      said.push(row.join(' | '));
+  return said.join('\n');
+}

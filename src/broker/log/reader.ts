@@ -51,7 +51,7 @@ class LogFolderReader implements LogReader {
     const stop = AbortSignal.any([signal, this.#closing.signal]);
     let end = await this.#end.now(stop);
     if (from > end.state.next) throw gap(from, `the log ends before ${end.state.next}`);
-    let segment = await this.#openAt(from);
+    let segment = await this.#openAt(from, stop);
     try {
       while (!stop.aborted) {
         const limit = end.segment === segment.base ? end.position : await segment.size();
@@ -114,11 +114,13 @@ class LogFolderReader implements LogReader {
     this.#end[Symbol.dispose]();
   }
 
-  /** The segment that holds `from`, or would. Tries again where the writer trims between the look and the opening. */
-  async #openAt(from: Offset): Promise<Segment> {
+  /** The segment that holds `from`, or would. Tries again where the writer trims between the look and the opening. A segment behind the
+   *  published end is only being made: its head may not be there yet. */
+  async #openAt(from: Offset, signal: AbortSignal): Promise<Segment> {
     for (;;) {
       const bases = await segmentBases(this.#folder);
-      const base = bases.findLast((one) => one <= from);
+      const { segment: last } = await this.#end.now(signal);
+      const base = bases.findLast((one) => one <= from && one <= last);
       if (base === undefined) throw gap(from, `the log begins with ${bases[0] ?? 'nothing'}`);
       const segment = await this.#open(base);
       if (segment) return segment;

@@ -323,6 +323,12 @@ class LogBroker implements Broker {
     const closed = { base: before.base, next: this.#state.next, bytes: this.#position, closedAtMs: nowMs };
     this.#closedSegments.push(closed);
     this.#position = this.#active.headBytes;
+    try {
+      // Before anything is trimmed: the published end always names a segment that is there.
+      await this.#publish(this.#state, this.#position);
+    } catch (error) {
+      throw this.#fail(error, 'Publishing the end of');
+    }
     await this.#trim();
   }
 
