@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import memory from '../bin/memory.json' with { type: 'json' };
 import type { Connection } from '../src/engine/postgres/connect.ts';
 import { ChangeoverError } from '../src/error.ts';
 
@@ -30,9 +31,6 @@ export interface Usage {
   readonly unfolded: number;
 }
 
-/** As the first line of bin/changeover has it. */
-const youngMemory = ['--max-semi-space-size=16'] as const;
-
 /** The process that runs Changeover's loops, as the bench sees it. */
 export class Agent implements AsyncDisposable {
   readonly #child: ChildProcess;
@@ -41,7 +39,12 @@ export class Agent implements AsyncDisposable {
   #gone: ChangeoverError | undefined;
 
   constructor() {
-    this.#child = fork(new URL('agent.ts', import.meta.url), { serialization: 'advanced', execArgv: [...youngMemory] });
+    // As bin/changeover is run.
+    this.#child = fork(new URL('agent.ts', import.meta.url), {
+      serialization: 'advanced',
+      execArgv: memory.flags,
+      env: { ...process.env, ...memory.environment },
+    });
     this.#child.on('message', ({ id, result }: { readonly id: number; readonly result: unknown }) => {
       this.#asked.get(id)?.resolve(result);
       this.#asked.delete(id);

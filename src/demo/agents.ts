@@ -1,16 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { delimiter, dirname } from 'node:path';
 import { ChangeoverError } from '../error.ts';
 import type { Guard } from './guard.ts';
 import type { Part } from './part.ts';
 
 const wordsBytesMax = 2000;
-/** As the first line of `bin/changeover` has it, which is not read when Node is named. */
-const youngMemory = '--max-semi-space-size=16';
-
 export interface AgentOptions {
   readonly verb: 'capture' | 'apply';
-  /** `bin/changeover`, run by the Node that runs us. */
+  /** `bin/changeover`. Its first line says how Node is to be run; the Node that it finds is ours. */
   readonly program: string;
   readonly config: string;
   readonly folder: string;
@@ -38,8 +36,9 @@ export function agent({ verb, program, config, folder, guard }: AgentOptions): P
     },
     async start() {
       // Its own session: Ctrl-C in the terminal reaches us alone.
-      child = spawn(process.execPath, [youngMemory, program, verb, '-c', config], {
+      child = spawn(program, [verb, '-c', config], {
         cwd: folder,
+        env: { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH}` },
         detached: true,
         stdio: ['ignore', 'pipe', 'pipe'],
       });

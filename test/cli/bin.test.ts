@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import memory from '../../bin/memory.json' with { type: 'json' };
 import { emptyFolder } from './place.ts';
 
 const program = fileURLToPath(new URL('../../bin/changeover', import.meta.url));
@@ -117,3 +118,10 @@ for (const how of ['a new', 'an old'] as const) {
     assert.deepEqual(await exited, [1, null]);
   });
 }
+
+test('its first line runs Node as memory.json says', async () => {
+  const [first] = (await readFile(program, 'utf8')).split('\n');
+  const { flags, environment } = memory;
+  const assignments = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+  assert.equal(first, ['#!/usr/bin/env -S', ...assignments, 'node', ...flags].join(' '));
+});

@@ -5,10 +5,10 @@ import { openStory } from './world.ts';
 
 /** CHANGEOVER_BIG_ROWS=1000000 for the whole size; the default is many pieces, too. */
 const rows = Number(process.env.CHANGEOVER_BIG_ROWS ?? 200_000);
-/** What holds today on a busy machine. The promise is 300 MB; this history of small rows peaks at 300 to 330 MB. */
-const peakBytesMax = 400 * 1024 ** 2;
+/** The promise, for whatever comes. */
+const peakBytesMax = 300e6;
 
-test(`a transaction of ${rows} rows is seen whole or not at all, in bounded memory`, async () => {
+test(`a transaction of ${rows} rows is seen whole or not at all, in bounded memory`, async (t) => {
   await using story = await openStory();
   const { primary, secondary } = story.sides;
   await run(primary, 'CREATE TABLE public.big (id int PRIMARY KEY, words text, version int)');
@@ -30,6 +30,7 @@ test(`a transaction of ${rows} rows is seen whole or not at all, in bounded memo
   for (const state of seen)
     assert.ok(['0 0', `${rows} 0`, `${rows} ${rows}`].includes(state), `Seen in part: ${state}`);
   const peakBytes = await replicate.peakBytes();
+  t.diagnostic(`${Math.round(peakBytes / 1e6)} MB at the peak`);
   assert.ok(peakBytes < peakBytesMax, `${Math.round(peakBytes / 1024 ** 2)} MB at the peak`);
 });
 

@@ -19,7 +19,7 @@ import { WalStream } from './wal.ts';
 
 /** Large enough that a sync of the log per batch does not limit, small enough that reader, log and writer together hold a few
  *  dozen MB. */
-const batchBytesMax = 4 * 1024 * 1024;
+const batchBytesMax = 1024 * 1024;
 const aheadBytesMax = 2 * batchBytesMax;
 
 export interface PostgresSourceOptions {
