@@ -81,7 +81,7 @@ type Grant = Readonly<Record<'id' | 'target' | 'role' | 'privileges' | 'option',
   readonly isPublic: boolean;
 };
 
-/** Privileges of all but the owner: objects belong to whoever creates them at the other side. What is granted to a role that does
+/** Privileges of all but the owner, who has them all. What is granted to a role that does
  *  not exist there is passed over. */
 export async function readGrants(connection: Connection): Promise<readonly Item[]> {
   const grants: Grant[] = [];

@@ -71,6 +71,8 @@ export const stages = {
   policy: 'late',
   comment: 'late',
   grant: 'late',
+  // Last: whoever is not the owner any more could not do the rest.
+  owner: 'late',
 } as const satisfies Record<string, 'early' | 'either' | 'late'>;
 export type Kind = keyof typeof stages;
 

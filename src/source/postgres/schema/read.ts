@@ -10,6 +10,7 @@ import { readIdentities, readIndexAttachments, readIndexes, readStatistics } fro
 import type { IsCopied, Item, LeftOut } from './item.ts';
 import { readLeftOut } from './left-out.ts';
 import { readCollations, readExtensions, readSchemas, readTextSearch } from './namespaces.ts';
+import { readOwners } from './owners.ts';
 import { plan } from './plan.ts';
 import { readPolicies, readRowSecurity } from './policies.ts';
 import { readAggregates, readCasts, readOperators, readRoutines } from './routines.ts';
@@ -53,13 +54,14 @@ const readers: readonly ((connection: Connection, isCopied: IsCopied) => Promise
   readRowSecurity,
   readComments,
   readGrants,
+  readOwners,
 ];
 
 /** Reads the catalog of a PostgreSQL 14 to 18: one query per kind of object, none of them writes. The connection has the pinned
  *  settings; it may be in a transaction of any isolation. Tables that are not `wanted` are not created, nor what depends on them.
  *
  *  Every statement makes one object and either does nothing or fails with `already exists` when it is run again.
- *  Not copied: ownership, roles, tablespaces, security labels, publications and subscriptions, and what `leftOut` names.
+ *  Not copied: roles, tablespaces, security labels, publications and subscriptions, and what `leftOut` names.
  *
  *  Throws SOURCE_UNREACHABLE, SOURCE_PRIVILEGE; SOURCE_FAILED, to be tried again, when objects vanish while they are read. */
 export async function readSchema(
