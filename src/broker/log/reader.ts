@@ -6,7 +6,7 @@ import type { BrokerObservation, BrokerReader, Entry } from '../broker.ts';
 import { diskFailure, errnoOf } from './disk.ts';
 import { type EndWatch, watchEnd } from './end.ts';
 import { readStream, segmentBases, segmentBytes } from './folder.ts';
-import type { StoredEntry } from './format.ts';
+import type { DurableEnd, StoredEntry } from './format.ts';
 import { ReleaseNotes } from './retention.ts';
 import { type Chunk, corrupt, openSegment, type Place, positionIn, type Segment } from './segment.ts';
 
@@ -31,6 +31,11 @@ export async function openLogReader({ folder }: { readonly folder: string }, sig
   return new LogFolderReader(folder, stream, watchEnd(folder, stream));
 }
 
+interface Opened {
+  readonly segment: Segment;
+  readonly end: DurableEnd;
+}
+
 class LogFolderReader implements LogReader {
   readonly stream: string;
   readonly #folder: string;
@@ -49,9 +54,11 @@ class LogFolderReader implements LogReader {
 
   async *read(from: Offset, signal: AbortSignal): AsyncGenerator<LogEntry, void> {
     const stop = AbortSignal.any([signal, this.#closing.signal]);
-    let end = await this.#end.now(stop);
-    if (from > end.state.next) throw gap(from, `the log ends before ${end.state.next}`);
-    let segment = await this.#openAt(from, stop);
+    const { state } = await this.#end.now(stop);
+    if (from > state.next) throw gap(from, `the log ends before ${state.next}`);
+    const opened = await this.#openAt(from, stop);
+    if (!opened) return;
+    let { segment, end } = opened;
     try {
       while (!stop.aborted) {
         const limit = end.segment === segment.base ? end.position : await segment.size();
@@ -114,16 +121,20 @@ class LogFolderReader implements LogReader {
     this.#end[Symbol.dispose]();
   }
 
-  /** The segment that holds `from`, or would. Tries again where the writer trims between the look and the opening. A segment behind the
-   *  published end is only being made: its head may not be there yet. */
-  async #openAt(from: Offset, signal: AbortSignal): Promise<Segment> {
+  /** The segment that holds `from`, or would, and an end that knows of it; undefined once `signal` aborts. Tries again where the writer
+   *  trims between the look and the opening. */
+  async #openAt(from: Offset, signal: AbortSignal): Promise<Opened | undefined> {
     for (;;) {
       const bases = await segmentBases(this.#folder);
-      const { segment: last } = await this.#end.now(signal);
-      const base = bases.findLast((one) => one <= from && one <= last);
+      // Perhaps closed meanwhile: then there is no end to ask for.
+      if (signal.aborted) return undefined;
+      // Asked after the look: an older one may name a segment that was trimmed by then, and knows nothing of the entries of a newer.
+      const end = await this.#end.now(signal);
+      // A segment behind the published end is only being made: its head may not be there yet.
+      const base = bases.findLast((one) => one <= from && one <= end.segment);
       if (base === undefined) throw gap(from, `the log begins with ${bases[0] ?? 'nothing'}`);
       const segment = await this.#open(base);
-      if (segment) return segment;
+      if (segment) return { segment, end };
     }
   }
 
