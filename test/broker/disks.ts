@@ -11,6 +11,8 @@ export interface Faults {
   room?: (file: string, bytes: number) => number | undefined;
   /** Comes before each sync: it can fail it, or hold it up. */
   sync?: (file: string) => Promise<void>;
+  /** Comes before each half of a write, each sync and each removal: it can hold it up. */
+  before?: (file: string) => Promise<void>;
 }
 
 /** The real disk, as long as `faults` has nothing against it. */
@@ -23,14 +25,26 @@ export const faultyDisk = (faults: Faults): Disk => ({
       ...file,
       async write(bytes, position) {
         const room = faults.room?.(name, bytes.length);
-        await file.write(bytes.subarray(0, room ?? bytes.length), position);
+        const whole = bytes.subarray(0, room ?? bytes.length);
+        const half = faults.before ? whole.length >> 1 : 0;
+        if (half > 0) {
+          await faults.before?.(name);
+          await file.write(whole.subarray(0, half), position);
+        }
+        await faults.before?.(name);
+        await file.write(whole.subarray(half), position + half);
         if (room !== undefined && room < bytes.length) throw errno('ENOSPC');
       },
       async sync() {
+        await faults.before?.(name);
         await faults.sync?.(name);
         await file.sync();
       },
     };
+  },
+  async remove(path) {
+    await faults.before?.(basename(path));
+    await disk.remove(path);
   },
 });
 
