@@ -1,5 +1,6 @@
 // Runs the whole suite, or the files whose path contains one of the given words, and closes with `N passed, N failed, N skipped`.
 import { globSync } from 'node:fs';
+import { relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 
@@ -10,6 +11,8 @@ const files = globSync('test/**/*.test.ts', { cwd: root })
   .toSorted()
   .map((file) => `${root}${file}`);
 
+/** How many files are named as the slowest. */
+const slowestMax = Number(process.env.CHANGEOVER_SLOWEST ?? 5);
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const skipped: string[] = [];
 // Real servers share two cores with the tests: more files at once would only make each slower.
@@ -25,10 +28,17 @@ stream.on('test:pass', ({ name, skip, details }) => {
 stream.on('test:fail', ({ details }) => {
   if (details.type !== 'suite') counts.failed += 1;
 });
+/** Seconds by file: where to look when the suite has become slow. */
+const tookS = new Map<string, number>();
+stream.on('test:summary', ({ file, duration_ms: tookMs }) => {
+  if (file) tookS.set(relative(root, file), tookMs / 1000);
+});
 stream.compose(spec).pipe(process.stdout);
 stream.on('end', () => {
   process.exitCode = counts.failed > 0 || counts.passed === 0 ? 1 : 0;
   process.once('beforeExit', () => {
+    const slowest = [...tookS].toSorted(([, a], [, b]) => b - a).slice(0, slowestMax);
+    console.log(`slowest: ${slowest.map(([file, seconds]) => `${file} ${seconds.toFixed(1)} s`).join(', ')}`);
     for (const line of skipped) console.log(`skipped: ${line}`);
     console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
   });

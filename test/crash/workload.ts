@@ -33,7 +33,6 @@ export const schema = [
      -- Whoever has this row is the only one at work: the numbers are the order of the commits.
      UPDATE head SET number = number + 1 RETURNING number INTO n;
      UPDATE client SET counter = counter + 1 WHERE id = who RETURNING counter INTO own;
-     INSERT INTO ledger VALUES (n, who, own);
      INSERT INTO transfer VALUES (who, own, a, b, amount);
      UPDATE account SET balance = balance - amount WHERE id = a;
      UPDATE account SET balance = balance + amount WHERE id = b;
@@ -58,6 +57,8 @@ export const schema = [
          DELETE FROM bulk WHERE id % 100 <> 1;
        ELSE UPDATE event SET value = 'again' WHERE id = (SELECT max(id) FROM event);
      END CASE;
+     -- Last, while the head came first: between the two lies all that a transaction is.
+     INSERT INTO ledger VALUES (n, who, own);
      RETURN own;
    END $$`,
 ];
