@@ -12,6 +12,8 @@ export interface Events {
     /** The source's clock, microseconds since 1970. */
     readonly committedAtUs: bigint | undefined;
   };
+  /** How much of the first copy is read. The bytes are those that the tables take at the source. */
+  'changeover:copying': { readonly rows: number; readonly bytes: number; readonly bytesAll: number };
   /** Entries up to `offset` are visible in the target. */
   'changeover:applied': {
     readonly offset: Offset;

@@ -12,9 +12,10 @@ import { Assembly, type Sized } from './assemble.ts';
 import { namesOf } from './names.ts';
 import { decodeMessage } from './pgoutput.ts';
 import { ensurePublication } from './publication.ts';
+import { openReaders } from './readers.ts';
 import { Relations } from './relations.ts';
 import { backendOf, createSlot, endBackend, identifySystem, proveReachable, slotState } from './slot.ts';
-import { enterSnapshot, snapshotPieces } from './snapshot.ts';
+import { snapshotPieces } from './snapshot.ts';
 import { WalStream } from './wal.ts';
 
 /** Large enough that a sync of the log per batch does not limit, small enough that reader, log and writer together hold a few
@@ -31,12 +32,14 @@ export interface PostgresSourceOptions {
   readonly heartbeatMs: number;
   /** A server of which nothing was heard for so long is given up, and tried again. Default 60 s, as PostgreSQL's own receiver. */
   readonly silenceMsMax?: number;
+  /** How many connections copy at the same time. Default 2. */
+  readonly copyConnections?: number;
 }
 
 /** A PostgreSQL primary, 14 or later, read through one logical slot. Opens nothing before it is used. */
 export function postgresSource(options: PostgresSourceOptions): Source {
   const { slot, publication } = namesOf(options.name);
-  const { silenceMsMax = 60_000 } = options;
+  const { silenceMsMax = 60_000, copyConnections = 2 } = options;
   let stream: WalStream | undefined;
 
   const open = (signal: AbortSignal, replication = false): Promise<Connection> =>
@@ -70,11 +73,10 @@ export function postgresSource(options: PostgresSourceOptions): Source {
       } finally {
         if (!isTaken) await dropUntaken(walsender, slot);
       }
-      await using reading = await open(signal);
       // The export lives only while the walsender connection does nothing else.
-      await enterSnapshot(reading, snapshot);
+      await using readers = await openReaders({ open, snapshot, count: copyConnections }, signal);
       const at = positionOf(system, consistentPoint);
-      yield* snapshotPieces({ reading, at, wanted: options.wanted }, signal);
+      yield* snapshotPieces({ reading: readers.reading, at, wanted: options.wanted }, signal);
     },
 
     async *read(after, signal): AsyncGenerator<Batch> {

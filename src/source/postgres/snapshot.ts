@@ -1,40 +1,37 @@
 import type { Batch, Change, Rows, SchemaStatement } from '../../change/change.ts';
 import type { Position } from '../../change/position.ts';
-import type { Table } from '../../change/table.ts';
+import { tableName } from '../../change/table.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
-import { columnList, quoteLiteral, quoteTable } from '../../engine/postgres/identifier.ts';
 import { COPY_DATA, query, READY_FOR_QUERY } from '../../engine/postgres/message.ts';
 import { Wire } from '../../engine/postgres/wire.ts';
 import { pumped } from '../../flow/pumped.ts';
+import { publish } from '../../telemetry.ts';
+import { type Chunk, chunksOf, copySql, extentsOf } from './chunks.ts';
 import { readSchema } from './schema/read.ts';
 import { replicatedTables } from './tables.ts';
 
 /** Big enough that a sync of the log per block costs little, small enough that a handful fit into the memory budget. */
 const blockBytes = 2 * 1024 * 1024;
+/** Of all connections together; each fills one block besides. */
 const aheadBytesMax = 2 * blockBytes;
 /** A statement takes a few locks; PostgreSQL has room for some 6,400 by default (max_locks_per_transaction * max_connections). */
 const lotStatements = 500;
 
 export interface SnapshotOptions {
-  /** A connection whose transaction sees the snapshot; taken over for good. */
-  readonly reading: Connection;
+  /** Connections whose transactions see the snapshot, at least one; taken over for good. Each copies tables, or parts of one. */
+  readonly reading: readonly [Connection, ...Connection[]];
   /** The position that the snapshot shows. */
   readonly at: Position;
   readonly wanted: (table: { schema: string; name: string }) => boolean;
 }
 
-/** Lets a connection see an exported snapshot: the state at exactly the slot's first position.
- *  https://www.postgresql.org/docs/current/sql-set-transaction.html */
-export async function enterSnapshot(connection: Connection, snapshot: string): Promise<void> {
-  await connection.rows('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-  await connection.rows(`SET TRANSACTION SNAPSHOT ${quoteLiteral(snapshot)}`);
-}
-
 /** The schema and all rows that the snapshot shows, as pieces whose last has the snapshot's position for its end. */
 export async function* snapshotPieces(options: SnapshotOptions, signal: AbortSignal): AsyncGenerator<Batch> {
   const { reading, at, wanted } = options;
-  const tables = await replicatedTables(reading, wanted);
-  const script = await readSchema(reading, wanted);
+  const [first] = reading;
+  const tables = await replicatedTables(first, wanted);
+  const script = await readSchema(first, wanted);
+  const chunks = chunksOf(tables, await extentsOf(first));
   const piece = (changes: readonly Change[], end?: Position): Batch => ({
     after: undefined,
     starts: false,
@@ -43,12 +40,9 @@ export async function* snapshotPieces(options: SnapshotOptions, signal: AbortSig
   });
   yield piece([{ kind: 'snapshot', tables }]);
   for (const statements of lots(script.beforeRows)) yield piece([{ kind: 'schema', statements }]);
-  const wire = new Wire(reading);
   const blocks = pumped<Rows>(
     {
-      produce: async (give) => {
-        for (const table of tables) await copyOut(wire, table, (rows) => give(rows, rows.block.length));
-      },
+      produce: (give, both) => copyChunks({ reading, chunks, give: (rows) => give(rows, rows.block.length) }, both),
       bytesMax: aheadBytesMax,
       takeBytesMax: blockBytes,
     },
@@ -59,16 +53,55 @@ export async function* snapshotPieces(options: SnapshotOptions, signal: AbortSig
   yield piece([], at);
 }
 
+type Give = (rows: Rows) => Promise<void>;
+
+interface Copying {
+  readonly reading: readonly Connection[];
+  readonly chunks: readonly Chunk[];
+  readonly give: Give;
+}
+
+/** Every connection takes the next chunk that nobody has, until there is none. When one fails, the others end with their chunks. */
+async function copyChunks({ reading, chunks, give }: Copying, signal: AbortSignal): Promise<void> {
+  const failed = new AbortController();
+  const left = chunks.values();
+  const progress = { rows: 0, bytes: 0, bytesAll: chunks.reduce((sum, { bytes }) => sum + bytes, 0) };
+  const tell = (): void => publish('changeover:copying', { ...progress });
+  tell();
+  const copy = async (connection: Connection): Promise<void> => {
+    const wire = new Wire(connection);
+    for (const chunk of left) {
+      if (signal.aborted || failed.signal.aborted) return;
+      await copyOut(wire, chunk, async (rows) => {
+        await give(rows);
+        progress.rows += rows.count;
+      });
+      progress.bytes += chunk.bytes;
+      tell();
+    }
+  };
+  const copying = reading.map((connection) =>
+    copy(connection).catch((error: unknown) => {
+      failed.abort();
+      throw error;
+    }),
+  );
+  const ended = await Promise.allSettled(copying);
+  const failure = ended.find((one) => one.status === 'rejected');
+  if (failure) throw failure.reason;
+}
+
 /** Each lot becomes one transaction at the target: thousands of new objects in one would exhaust its table of locks. */
 function* lots(statements: readonly SchemaStatement[]): Generator<readonly SchemaStatement[]> {
   for (let from = 0; from < statements.length; from += lotStatements)
     yield statements.slice(from, from + lotStatements);
 }
 
-/** Hands over a table's rows in blocks of whole rows: COPY sends each row as one frame.
+/** Hands over a chunk's rows in blocks of whole rows: COPY sends each row as one frame.
  *  https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY */
-async function copyOut(wire: Wire, table: Table, give: (rows: Rows) => Promise<void>): Promise<void> {
-  await wire.send(query(`COPY ${quoteTable(table)}${columnList(table.columns)} TO STDOUT`));
+async function copyOut(wire: Wire, chunk: Chunk, give: Give): Promise<void> {
+  const { table } = chunk;
+  await wire.send(query(copySql(chunk)));
   let block = Buffer.allocUnsafe(blockBytes);
   let bytes = 0;
   let count = 0;
@@ -84,7 +117,7 @@ async function copyOut(wire: Wire, table: Table, give: (rows: Rows) => Promise<v
     await give(rows);
   };
   for (;;) {
-    for (const { type, body } of wire.checked(await wire.take(), `Copying ${quoteTable(table)}`)) {
+    for (const { type, body } of wire.checked(await wire.take(), `Copying ${tableName(table)}`)) {
       if (type === COPY_DATA) {
         if (bytes + body.length > block.length) await flush();
         // A row that is larger than a block is one by itself.

@@ -17,7 +17,11 @@ export const slot = 'changeover_test';
 export interface Primary extends SourceUnderTest {
   readonly connection: Connection;
   readonly url: string;
-  open(options?: { wanted?: (table: { name: string }) => boolean; heartbeatMs?: number }): Source;
+  open(options?: {
+    wanted?: (table: { name: string }) => boolean;
+    heartbeatMs?: number;
+    copyConnections?: number;
+  }): Source;
   /** Statements of one client, in one transaction. */
   transact(...statements: string[]): Promise<void>;
 }
@@ -56,7 +60,8 @@ export function primary({ connection, url, ...database }: Database): Primary {
       ];
       await connection.rows(`CREATE TABLE ${quoteTable(table)} (${parts.join(', ')})`);
     },
-    open: ({ wanted = () => true, heartbeatMs = 500 } = {}) => postgresSource({ url, name: lane, wanted, heartbeatMs }),
+    open: ({ wanted = () => true, heartbeatMs = 500, ...others } = {}) =>
+      postgresSource({ url, name: lane, wanted, heartbeatMs, ...others }),
     commit: (changes) => transact(...changes.map((change) => statementOf(change))),
     kept: async () => (await slotState(connection, slot))?.confirmed,
     async sessions() {

@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Change } from '../../../src/change/change.ts';
+import type { Table } from '../../../src/change/table.ts';
+import { chunksOf, copySql } from '../../../src/source/postgres/chunks.ts';
+import { type Events, subscribe } from '../../../src/telemetry.ts';
+import { type Copy, copyOf } from '../../conformance/source-under-test.ts';
+import { sharedServer } from '../../servers/shared.ts';
+import { primary } from './primary.ts';
+
+/* How the rows of a snapshot are read: by several connections at once, large tables in parts. */
+
+const server = sharedServer({ settings: { max_connections: '12', superuser_reserved_connections: '2' } });
+
+async function prepared(...statements: string[]) {
+  const there = primary(await server.database());
+  for (const statement of statements) await there.connection.rows(statement);
+  return there;
+}
+
+/** The ids in the first column, as often as they came. */
+const idsOf = (copy: Copy, name: string): string[] =>
+  copy.pieces.flatMap(({ changes }) =>
+    changes.flatMap((change) =>
+      change.kind === 'rows' && change.table.name === name
+        ? change.block
+            .toString()
+            .trimEnd()
+            .split('\n')
+            .map((line) => line.split('\t')[0] ?? '')
+        : [],
+    ),
+  );
+
+const upTo = (count: number): string[] => Array.from({ length: count }, (_, index) => String(index + 1));
+const byNumber = (ids: string[]): string[] => ids.toSorted((a, b) => Number(a) - Number(b));
+
+const large = [
+  // 70 MB: three chunks. What inherits from it has rows of its own.
+  'CREATE TABLE public.large (id int PRIMARY KEY, words text)',
+  `ALTER TABLE public.large ALTER words SET STORAGE PLAIN`,
+  `INSERT INTO public.large SELECT n, repeat('x', 3600) FROM generate_series(1, 16000) n`,
+  'CREATE TABLE public.child () INHERITS (public.large)',
+  `INSERT INTO public.child VALUES (0, 'of the child')`,
+  'CREATE TABLE public.small AS SELECT n AS id FROM generate_series(1, 100) n',
+];
+
+test('a large table is copied in parts by several connections, each row once, whatever clients do meanwhile', async ({
+  signal,
+}) => {
+  await using there = await prepared(...large);
+  await using source = there.open({ copyConnections: 3 });
+  const copied: Events['changeover:copying'][] = [];
+  using _copying = subscribe('changeover:copying', (event) => copied.push(event));
+  // Rows that move, go and come while it is read are seen as they were.
+  const pieces: Copy['pieces'][number][] = [];
+  for await (const piece of source.snapshot({ again: false }, signal)) {
+    if (piece.changes.some(({ kind }) => kind === 'snapshot')) {
+      await there.transact('DELETE FROM public.large WHERE id % 3 = 0', `UPDATE public.large SET words = 'y'`);
+      await there.transact('INSERT INTO public.large SELECT n FROM generate_series(20000, 21000) n');
+    }
+    pieces.push(piece);
+  }
+  const copy = { pieces } as unknown as Copy;
+  assert.deepEqual(byNumber(idsOf(copy, 'large')), upTo(16000));
+  assert.deepEqual(idsOf(copy, 'child'), ['0']);
+  assert.deepEqual(idsOf(copy, 'small'), upTo(100));
+  assert.ok(
+    !pieces.some(({ changes }) => changes.some((change) => change.kind === 'rows' && change.block.includes('y'))),
+  );
+  const [first, last] = [copied[0], copied.at(-1)];
+  assert.equal(first?.bytes, 0);
+  assert.equal(last?.rows, 16101);
+  assert.equal(Math.round(last.bytes), last.bytesAll);
+  assert.ok(last.bytesAll > 60_000_000);
+});
+
+test('the schema comes before the rows and the rest of it behind them, whoever reads which rows', async ({
+  signal,
+}) => {
+  await using there = await prepared(...large, 'CREATE INDEX large_words ON public.small (id)');
+  await using source = there.open({ copyConnections: 2 });
+  const { pieces } = await copyOf(source, signal);
+  const kinds = pieces.flatMap(({ changes }) => changes.map(({ kind }: Change) => kind));
+  const parts = kinds.filter((kind, index) => kind !== kinds[index - 1]);
+  assert.deepEqual(parts, ['snapshot', 'schema', 'rows', 'schema']);
+});
+
+test('a server without room for more connections is copied through those that it has', async ({ signal }) => {
+  await using there = await prepared('CREATE TABLE public.small AS SELECT n AS id FROM generate_series(1, 100) n');
+  await using source = there.open({ copyConnections: 50 });
+  const copy = await copyOf(source, signal);
+  assert.deepEqual(idsOf(copy, 'small'), upTo(100));
+});
+
+const table = (name: string, ...columns: string[]): Table => ({
+  schema: 'public',
+  name,
+  identity: 'none',
+  columns: columns.map((column) => ({ name: column, type: '', key: false })),
+});
+
+test('chunks are of equal size and leave no page out, also none that is added later', () => {
+  const extents = new Map([
+    ['public.a', { pages: 10_000, bytes: 100_000_000, rows: 1 }],
+    ['public.b', { pages: undefined, bytes: 100_000_000, rows: undefined }],
+    ['public.c', { pages: 2, bytes: 900_000_000, rows: 1 }],
+  ]);
+  const tables = [table('a', 'x', 'Y'), table('b'), table('c', 'x'), table('d', 'x')];
+  assert.deepEqual(chunksOf(tables, extents).map(copySql), [
+    `COPY (SELECT "x", "Y" FROM ONLY "public"."a" WHERE ctid < '(3333,0)') TO STDOUT`,
+    `COPY (SELECT "x", "Y" FROM ONLY "public"."a" WHERE ctid >= '(3333,0)' AND ctid < '(6666,0)') TO STDOUT`,
+    `COPY (SELECT "x", "Y" FROM ONLY "public"."a" WHERE ctid >= '(6666,0)') TO STDOUT`,
+    `COPY "public"."b" TO STDOUT`,
+    `COPY (SELECT "x" FROM ONLY "public"."c" WHERE ctid < '(1,0)') TO STDOUT`,
+    `COPY (SELECT "x" FROM ONLY "public"."c" WHERE ctid >= '(1,0)') TO STDOUT`,
+    `COPY "public"."d" ("x") TO STDOUT`,
+  ]);
+});
