@@ -58,7 +58,14 @@ const progressed = (): void => undefined;
 async function runCapture(lane: Lane, signal: AbortSignal): Promise<void> {
   const broker = await brokerOf(lane);
   const wanted = ({ name }: { readonly name: string }): boolean => lane.tables.includes(name);
-  await using source = postgresSource({ url: lane.from, name: lane.name, wanted, heartbeatMs: 1000 });
+  const { copyConnections } = lane;
+  await using source = postgresSource({
+    url: lane.from,
+    name: lane.name,
+    wanted,
+    heartbeatMs: 1000,
+    ...(copyConnections !== undefined && { copyConnections }),
+  });
   await capture({ source, broker, epoch: epoch(1), progressed }, signal);
 }
 

@@ -12,6 +12,8 @@ export interface Lane {
   readonly to: string;
   readonly folder: string;
   readonly tables: readonly string[];
+  /** Of the first copy. Undefined: as it comes. */
+  readonly copyConnections?: number | undefined;
 }
 
 export type Ask =

@@ -16,6 +16,7 @@ const usage = `npm run bench -- [options]
   --changes N      changes per round of catching up (default 400000; 4 to a transaction)
   --scale N        hundred thousands of accounts (default 10)
   --rounds N       how often catch-up and snapshot are measured (default 3)
+  --connections N  that the snapshot is read through (default: as Changeover comes)
   --only PART      latency, catchup or snapshot (default: all of them)
   --profile DIR    write processor profiles of Changeover's process there; read them with: node bench/profile.ts DIR
   --json           print the report as JSON (schema changeover.bench/1)`;
@@ -26,6 +27,7 @@ interface Options {
   readonly rounds: number;
   readonly only: string | undefined;
   readonly profiles: string | undefined;
+  readonly connections: number | undefined;
   readonly json: boolean;
 }
 
@@ -39,6 +41,7 @@ function optionsOf(args: readonly string[]): Options | undefined {
         rounds: { type: 'string', default: '3' },
         only: { type: 'string' },
         profile: { type: 'string' },
+        connections: { type: 'string' },
         json: { type: 'boolean', default: false },
       },
     });
@@ -46,7 +49,9 @@ function optionsOf(args: readonly string[]): Options | undefined {
     const isCount = (value: number | undefined): value is number => Number.isSafeInteger(value) && (value ?? 0) >= 1;
     if (!isCount(changes) || !isCount(scale) || !isCount(rounds)) return undefined;
     if (values.only !== undefined && !['latency', 'catchup', 'snapshot'].includes(values.only)) return undefined;
-    return { changes, scale, rounds, only: values.only, profiles: values.profile, json: values.json };
+    const connections = values.connections === undefined ? undefined : Number(values.connections);
+    if (connections !== undefined && !isCount(connections)) return undefined;
+    return { changes, scale, rounds, only: values.only, profiles: values.profile, connections, json: values.json };
   } catch {
     return undefined;
   }
@@ -117,7 +122,12 @@ async function measure(options: Options, signal: AbortSignal): Promise<Report> {
   const snapped: SnapshotRound[] = [];
   for (let round = 1; round <= roundsOf('snapshot'); round += 1) {
     say(`Snapshot, round ${round} of ${rounds} ...`);
-    snapped.push(await measureSnapshot({ pair, agent, primary: it.primary, scale, round, profiles }, signal));
+    snapped.push(
+      await measureSnapshot(
+        { pair, agent, primary: it.primary, scale, round, profiles, connections: options.connections },
+        signal,
+      ),
+    );
   }
   let latency: Report['latency'];
   if ((only ?? 'latency') === 'latency') {

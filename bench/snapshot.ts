@@ -22,6 +22,8 @@ export interface SnapshotOptions {
   readonly scale: number;
   readonly round: number;
   readonly profiles: string | undefined;
+  /** That Changeover reads through. Undefined: as it comes. */
+  readonly connections: number | undefined;
 }
 
 const copied = ['accounts'] as const;
@@ -101,6 +103,7 @@ async function throughChangeover(
     to: pair.secondary.url(name),
     folder: join(pair.folder, name),
     tables: copied,
+    copyConnections: options.connections,
   };
   await pair.createSecondary(name);
   await using there = await pair.open(pair.secondary, name);

@@ -1,4 +1,5 @@
 import type { Position } from '../change/position.ts';
+import type { CopyProgress } from '../control/agents.ts';
 import type { AgentSeen, Observed, SecondaryStatus, Status, Trouble } from '../control/status.ts';
 import { ageMsOf, behindBytes, judge, judgeSecondary, walOf } from '../control/verdict.ts';
 
@@ -71,10 +72,18 @@ const agentJson = (agent: AgentSeen): unknown => ({
   since: new Date(agent.sinceMs).toISOString(),
   host: agent.host,
   pid: agent.pid,
+  copy: agent.copy === undefined ? null : copyJson(agent.copy),
   error:
     agent.code === undefined
       ? null
       : ({ code: agent.code, message: agent.message ?? '', hint: agent.hint ?? '' } satisfies Trouble),
+});
+
+const copyJson = ({ rows, bytes, bytesAll, bytesPerSecond }: CopyProgress): unknown => ({
+  rows,
+  bytes: Math.round(bytes),
+  bytesAll: Math.round(bytesAll),
+  bytesPerSecond: Math.round(bytesPerSecond),
 });
 
 const token = (position: Position | undefined): string | null => position?.token ?? null;

@@ -5,6 +5,15 @@ import { type ChangeoverError, type Code, errorTable } from '../error.ts';
 
 export type Role = 'capture' | 'apply';
 
+/** How much of the first copy capture has read. The bytes are those that the tables take at the primary. */
+export interface CopyProgress {
+  readonly rows: number;
+  readonly bytes: number;
+  readonly bytesAll: number;
+  /** Since it began. */
+  readonly bytesPerSecond: number;
+}
+
 /** What an agent tells about itself. */
 export interface LifeNews {
   readonly role: Role;
@@ -17,6 +26,8 @@ export interface LifeNews {
   readonly sinceMs?: number;
   /** How fast the primary writes WAL, as capture sees it. */
   readonly walBytesPerSecond?: number;
+  /** Only while a copy is under way. */
+  readonly copy?: CopyProgress;
 }
 
 /** A life file as it is read back. */
@@ -32,6 +43,8 @@ export interface AgentLife {
   /** Milliseconds since 1970, by the agent's clock. */
   readonly sinceMs: number;
   readonly walBytesPerSecond?: number;
+  /** Only while a copy is under way. */
+  readonly copy?: CopyProgress;
 }
 
 const agentsFolder = (folder: string): string => join(folder, 'agents');

@@ -2,7 +2,7 @@ import { isBefore, type Position } from '../change/position.ts';
 import type { Checkpoint } from '../target/target.ts';
 import type { Role } from './agents.ts';
 import type { AgentSeen, Observed, SecondaryStatus, Status, Trouble } from './status.ts';
-import { bytesWords, countWords, durationWords } from './words.ts';
+import { bytesWords, copyWords, countWords, durationWords } from './words.ts';
 
 /** From worst to best; the worst secondary speaks for the lane. */
 const verdicts = ['STOPPED', 'UNREACHABLE', 'NOT STARTED', 'COPYING', 'LAGGING', 'IN STEP'] as const;
@@ -116,7 +116,7 @@ function notBegun(status: Status, secondary: SecondaryStatus): Judgement | undef
     );
   if (checkpoint !== undefined) return undefined;
   if (isFlowing(status, secondary))
-    return judgement('COPYING', `the first copy of ${primary} to ${site} is being prepared`);
+    return judgement('COPYING', `the first copy of ${primary} to ${site} is being prepared${copied(status)}`);
   const hint = 'Start: changeover replicate, or changeover run.';
   return isEmpty
     ? judgement('NOT STARTED', `nothing has come from ${primary} to ${site} yet`, hint)
@@ -163,8 +163,14 @@ function copying(status: Status, secondary: SecondaryStatus): Judgement | undefi
   const left = behind && behind.entries > 0 ? `; ${bytesWords(behind.bytes)} of it wait in the log` : '';
   return judgement(
     'COPYING',
-    `${secondary.site} is receiving a copy of ${primary} and is not usable before it is whole${left}`,
+    `${secondary.site} is receiving a copy of ${primary} and is not usable before it is whole${copied(status)}${left}`,
   );
+}
+
+/** How much of the copy is read, as capture itself says. */
+function copied(status: Status): string {
+  const copy = agentOf(status, 'capture', '')?.copy;
+  return copy === undefined ? '' : `; ${copyWords(copy)}`;
 }
 
 const restart = 'Start it again: changeover replicate, or changeover run. It resumes where it stood.';

@@ -1,3 +1,5 @@
+import type { CopyProgress } from './agents.ts';
+
 /** Quantities as people read them. Rounded: never parse them back, never decide by them. */
 
 /** `0.3 s`, `12 s`, `3 h 10 m`, `2 d 4 h`. */
@@ -24,6 +26,14 @@ export function bytesWords(bytes: number): string {
     [value, unit] = [value / 1024, next];
   }
   return unit === 'B' || Math.abs(value) >= 99.95 ? `${Math.round(value)} ${unit}` : `${value.toFixed(1)} ${unit}`;
+}
+
+/** `43 % (1.2 GB of 2.8 GB; 4,000,000 rows) at 80 MB/s, about 20 s left`. */
+export function copyWords({ rows, bytes, bytesAll, bytesPerSecond }: CopyProgress): string {
+  const percent = bytesAll > 0 ? Math.floor((100 * bytes) / bytesAll) : 100;
+  const left = durationWords((1000 * (bytesAll - bytes)) / bytesPerSecond);
+  const done = `${percent} % (${bytesWords(bytes)} of ${bytesWords(bytesAll)}; ${countWords(rows, 'row', 'rows')})`;
+  return bytesPerSecond > 0 ? `${done} at ${bytesWords(bytesPerSecond)}/s, about ${left} left` : done;
 }
 
 /** `1 entry`, `1,204 entries`. */

@@ -1,4 +1,5 @@
-import { type Role, writeLife } from '../control/agents.ts';
+import { type CopyProgress, type Role, writeLife } from '../control/agents.ts';
+import { copyWords } from '../control/words.ts';
 import type { Life } from '../flow/supervise.ts';
 import { subscribe } from '../telemetry.ts';
 
@@ -22,11 +23,15 @@ export class LifeTold implements AsyncDisposable {
   #life: Life | undefined;
   #sinceMs = Date.now();
   #walBytesPerSecond: number | undefined;
+  #copy: CopyProgress | undefined;
   #lived = false;
 
   constructor(options: LifeToldOptions) {
     this.#options = options;
-    if (options.role === 'capture') this.#watchRate();
+    if (options.role === 'capture') {
+      this.#watchRate();
+      this.#watchCopy();
+    }
     // What a former process left must not pass for the present.
     this.#life = { state: 'running' };
     this.#write();
@@ -72,6 +77,31 @@ export class LifeTold implements AsyncDisposable {
     this.#opened.use(subscription);
   }
 
+  /** How far the first copy is: now and then to people, and to `status`. Over with the first whole batch. */
+  #watchCopy(): void {
+    const { role, site, report } = this.#options;
+    let startedAtMs = 0;
+    let toldAtMs = 0;
+    const copying = subscribe('changeover:copying', ({ rows, bytes, bytesAll }) => {
+      const atMs = performance.now();
+      if (bytes === 0) [startedAtMs, toldAtMs] = [atMs, atMs];
+      const isDue = this.#copy === undefined || atMs - toldAtMs >= rateMs;
+      const bytesPerSecond = atMs > startedAtMs ? (1000 * bytes) / (atMs - startedAtMs) : 0;
+      this.#copy = { rows, bytes, bytesAll, bytesPerSecond };
+      if (!isDue) return;
+      if (bytes > 0) report(`${role} ${site}: copied ${copyWords(this.#copy)}`);
+      toldAtMs = atMs;
+      this.#write();
+    });
+    const captured = subscribe('changeover:captured', ({ end }) => {
+      if (!end || !this.#copy) return;
+      this.#copy = undefined;
+      this.#write();
+    });
+    this.#opened.use(copying);
+    this.#opened.use(captured);
+  }
+
   #write(): void {
     const life = this.#life;
     if (!life) return;
@@ -83,6 +113,7 @@ export class LifeTold implements AsyncDisposable {
       sinceMs: this.#sinceMs,
       ...(life.state !== 'running' && life.error && { error: life.error }),
       ...(this.#walBytesPerSecond !== undefined && { walBytesPerSecond: this.#walBytesPerSecond }),
+      ...(this.#copy && { copy: this.#copy }),
     };
     // One after the other, and never in the way of the data: a life file is a hint.
     this.#writing = this.#writing

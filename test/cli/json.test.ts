@@ -120,7 +120,7 @@ test('status names an agent that works, one that gave up and one that vanished',
   await writeFile(join(data, 'agents', 'torn.json'), '{"role":"app');
   const { out } = await changeover(['status', '--json'], folder);
   const { agents, sentence } = JSON.parse(out) as Record<string, unknown>;
-  const same = { since: '1970-01-01T00:00:00.000Z', host: hostname(), pid: process.pid, error: null };
+  const same = { since: '1970-01-01T00:00:00.000Z', host: hostname(), pid: process.pid, copy: null, error: null };
   assert.deepEqual(agents, [
     { ...same, role: 'apply', site: 'cork', state: 'gone', pid: cork.pid },
     {

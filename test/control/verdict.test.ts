@@ -121,6 +121,20 @@ const cases: readonly (readonly [string, Changes, string])[] = [
     'COPYING: dublin is receiving a copy of london and is not usable before it is whole; 2.0 kB of it wait in the log',
   ],
   [
+    'the copy is under way, and capture says how far',
+    {
+      source: { reading: false },
+      target: { checkpoint: checkpoint({ position: undefined }) },
+      agents: [
+        agent('capture', {
+          copy: { rows: 1234, bytes: 1024 ** 3, bytesAll: 4 * 1024 ** 3, bytesPerSecond: 1024 ** 2 },
+        }),
+        agent('apply'),
+      ],
+    },
+    'COPYING: dublin is receiving a copy of london and is not usable before it is whole; 25 % (1.0 GB of 4.0 GB; 1,234 rows) at 1.0 MB/s, about 51 m left',
+  ],
+  [
     'the copy was interrupted',
     { ...asleep, target: { checkpoint: checkpoint({ position: undefined }), writing: false } },
     'STOPPED: the copy of london to dublin is unfinished, and nobody is at work',
