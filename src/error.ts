@@ -78,6 +78,15 @@ export const errorTable = {
     action: 'page',
     hint: 'This log was written by another version of Changeover. Run that version, or start over in another folder.',
   },
+  BROKER_UNREACHABLE: {
+    action: 'retry',
+    hint: 'Check that the broker runs and that its address and port let us in. The primary keeps the changes meanwhile.',
+  },
+  BROKER_LOGIN_REFUSED: {
+    action: 'page',
+    hint: 'Check user, password and permissions at the broker.',
+  },
+  BROKER_UNSUITABLE: { action: 'page', hint: 'Run: changeover check. It prints the setting to change.' },
   BROKER_EMPTY: {
     action: 'stop',
     hint: 'There is no log in this folder yet. Start: changeover replicate, or changeover run.',

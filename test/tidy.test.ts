@@ -32,6 +32,8 @@ const table: Record<string, readonly string[]> = {
 const drivers: Record<string, RegExp> = {
   pg: /^src\/engine\/postgres\//,
   'pg-copy-streams': /^src\/(engine|source|target)\/postgres\//,
+  '@nats-io/transport-node': /^src\/broker\/nats\//,
+  '@nats-io/jetstream': /^src\/broker\/nats\//,
   commander: /^src\/(cli|main)/,
   yaml: /^src\/config\//,
   zod: /^src\/config\//,

@@ -15,8 +15,12 @@ export interface BrokerUnderTest extends AsyncDisposable {
 }
 
 /** Registers what every broker must do, over the one that `open` makes. */
-export function brokerConformance(name: string, open: () => Promise<BrokerUnderTest>): void {
-  suite(`the broker ${name}`, { timeout: 60_000 }, () => {
+export function brokerConformance(
+  name: string,
+  open: () => Promise<BrokerUnderTest>,
+  { timeoutMs = 60_000 }: { readonly timeoutMs?: number } = {},
+): void {
+  suite(`the broker ${name}`, { timeout: timeoutMs }, () => {
     writing(open);
     reading(open);
     waiting(open);
