@@ -1,6 +1,12 @@
 import { main as commandLine } from './cli/command-line.ts';
 import type { House } from './cli/house.ts';
-import { logFolder, openReader, openSourceInspector, openTargetInspector } from './main/adapters.ts';
+import {
+  openBrokerInspector,
+  openReader,
+  openSourceInspector,
+  openTargetInspector,
+  verifyBroker,
+} from './main/adapters.ts';
 import { runAgents } from './main/agents.ts';
 import { prepare } from './main/prepare.ts';
 
@@ -8,11 +14,9 @@ import { prepare } from './main/prepare.ts';
 const house: House = {
   sourceInspector: (configuration, site) => openSourceInspector(configuration, site),
   targetInspector: (configuration, site) => openTargetInspector(configuration, site),
+  brokerInspector: (configuration) => openBrokerInspector(configuration),
   logReader: openReader,
-  async *verifyLog(configuration, signal) {
-    const { verifyLog } = await import('./broker/log/verify.ts');
-    yield* verifyLog(logFolder(configuration), signal);
-  },
+  verifyLog: verifyBroker,
   async run(configuration, { restart, ...options }, signal) {
     await prepare(house, { configuration, restart, ...options }, signal);
     await runAgents({ configuration, ...options }, signal);

@@ -1,5 +1,6 @@
 import type { Batch } from '../change/change.ts';
 import type { Epoch, Offset, Position } from '../change/position.ts';
+import type { Finding } from '../finding.ts';
 
 /** A batch at its place in the stream. */
 export interface Entry {
@@ -29,6 +30,14 @@ export interface BrokerReader extends AsyncDisposable {
   /** `consumer` needs nothing before `from` any more: the broker may trim what nobody needs. */
   release(consumer: string, from: Offset): Promise<void>;
   observe(): Promise<BrokerObservation>;
+}
+
+/** Questions to the broker itself, whatever is in the stream. */
+export interface BrokerInspector extends AsyncDisposable {
+  /** What would keep it from holding what it has acknowledged, for as long as it is needed. */
+  check(signal: AbortSignal): Promise<readonly Finding[]>;
+  /** Removes the stream, for a new copy. */
+  forget(signal: AbortSignal): Promise<void>;
 }
 
 /** What a broker says of itself, for `status`. */

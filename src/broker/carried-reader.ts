@@ -6,17 +6,22 @@ import type { Carrier, Extent } from './carrier.ts';
 import { decoded, findEnd, findFirst, findStart } from './find.ts';
 import { Sieve } from './sieve.ts';
 
+export interface CarriedReader extends BrokerReader {
+  /** Makes a consumer known that has released nothing yet: what it needs is kept from now on. */
+  enrol(consumer: string): Promise<void>;
+}
+
 /** Takes the carrier over, also when it throws: BROKER_EMPTY while nobody has begun the stream, BROKER_UNREACHABLE. */
-export async function openCarriedReader(carrier: Carrier, signal: AbortSignal): Promise<BrokerReader> {
+export async function openCarriedReader(carrier: Carrier, signal: AbortSignal): Promise<CarriedReader> {
   await using opened = new AsyncDisposableStack();
   opened.use(carrier);
   const { stream } = (await findEnd(carrier, signal)).sieve;
   if (stream === undefined) throw new ChangeoverError('BROKER_EMPTY', `Nothing was ever written to ${carrier.name}`);
   opened.move();
-  return new CarriedReader(carrier, stream);
+  return new ReaderOfCarrier(carrier, stream);
 }
 
-class CarriedReader implements BrokerReader {
+class ReaderOfCarrier implements CarriedReader {
   readonly stream: string;
   readonly #carrier: Carrier;
   readonly #closing = new AbortController();
@@ -78,6 +83,11 @@ class CarriedReader implements BrokerReader {
   /** Only where we decide what the server forgets. */
   async release(consumer: string, from: Offset): Promise<void> {
     await this.#carrier.retention?.note(consumer, from);
+  }
+
+  async enrol(consumer: string): Promise<void> {
+    const { retention } = this.#carrier;
+    if (retention && !(await retention.notes()).has(consumer)) await retention.note(consumer, offset(0));
   }
 
   async observe(): Promise<BrokerObservation> {

@@ -1,4 +1,4 @@
-import type { BrokerReader } from '../broker/broker.ts';
+import type { BrokerInspector, BrokerReader } from '../broker/broker.ts';
 import type { Offset, Position } from '../change/position.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Role } from '../control/agents.ts';
@@ -10,6 +10,7 @@ export interface House {
   /** The questions to the site that leads. */
   sourceInspector(configuration: Configuration, site: string, signal: AbortSignal): Promise<SourceInspector>;
   targetInspector(configuration: Configuration, site: string, signal: AbortSignal): Promise<TargetInspector>;
+  brokerInspector(configuration: Configuration, signal: AbortSignal): Promise<BrokerInspector>;
   /** Throws BROKER_EMPTY where no log has begun. */
   logReader(configuration: Configuration, signal: AbortSignal): Promise<BrokerReader>;
   /** Reads the whole log: findings in order, the last one `whole` or `broken`. */

@@ -22,6 +22,7 @@ export const laneOf = (house: House, configuration: Configuration): Lane => ({
   secondaries: secondariesOf(configuration).map((site) => site.name),
   limits: { lagMsMax: configuration.lagMsMax, walBudgetBytes: configuration.walBudgetBytes },
   source: (signal) => house.sourceInspector(configuration, configuration.primary, signal),
+  broker: (signal) => house.brokerInspector(configuration, signal),
   log: (signal) => house.logReader(configuration, signal),
   target: (site, signal) => house.targetInspector(configuration, site, signal),
 });

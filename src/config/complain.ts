@@ -10,7 +10,6 @@ const later: Readonly<Record<string, string>> = {
   duckdb: 'this version replicates PostgreSQL only; take this site out',
   kafka: 'this version carries changes in its own log only; write broker: { log: ./changeover-data }',
   rabbitmq: 'this version carries changes in its own log only; write broker: { log: ./changeover-data }',
-  nats: 'this version carries changes in its own log only; write broker: { log: ./changeover-data }',
 };
 
 /** What the schema objects to, in words that say what would be right. */

@@ -7,7 +7,7 @@ export interface Configuration {
   readonly sites: readonly Site[];
   /** Name of the site that leads at the first start. */
   readonly primary: string;
-  readonly broker: LogPlan;
+  readonly broker: BrokerPlan;
   readonly tables: readonly TableRule[];
   /** By tier. */
   readonly objectives: Readonly<Record<string, Objective>>;
@@ -29,12 +29,24 @@ export interface Site {
   readonly role: 'peer' | 'warehouse';
 }
 
+export type BrokerPlan = LogPlan | NatsPlan;
+
 /** The embedded log. Entries that a known secondary still needs are kept whatever the retention says. */
 export interface LogPlan {
   readonly kind: 'log';
   readonly folder: string;
   readonly retentionMs: number;
   readonly retentionBytesMax: number;
+}
+
+/** A server of the user's own, which holds the entries instead of our log. */
+export interface NatsPlan {
+  readonly kind: 'nats';
+  /** Addresses of one cluster. They may hold passwords. */
+  readonly servers: readonly string[];
+  readonly stream: string;
+  /** How long entries are wanted back at the least: what `check` measures the server's own retention by. */
+  readonly retentionMs: number;
 }
 
 export interface TableRule {

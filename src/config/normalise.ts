@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import { hasPassword, withPassword } from './address.ts';
-import type { Configuration, Objective, Site } from './configuration.ts';
-import type { ConfigurationFile } from './schema.ts';
+import type { BrokerPlan, Configuration, Objective, Site } from './configuration.ts';
+import { type ConfigurationFile, serversOf } from './schema.ts';
 
 /** The plan that a file means, its relative paths taken from `base`. */
 export function normalised(file: ConfigurationFile, base: string): Configuration {
@@ -15,12 +15,7 @@ export function normalised(file: ConfigurationFile, base: string): Configuration
     folder,
     sites: Object.entries(file.sites).map(([name, site]) => siteOf(name, site)),
     primary: file.primary,
-    broker: {
-      kind: 'log',
-      folder: join(folder, 'log'),
-      retentionMs: file.broker.keep,
-      retentionBytesMax: file.broker.keep_at_most,
-    },
+    broker: brokerOf(file.broker, folder),
     tables: file.tables.map(({ match, tier, leave_out: leaveOut }) => ({
       match,
       ...(tier !== undefined && { tier }),
@@ -32,6 +27,11 @@ export function normalised(file: ConfigurationFile, base: string): Configuration
     silenceMsMax: file.unheard_after,
     lagMsMax: Math.min(file.lagging_after, ...rpos),
   };
+}
+
+function brokerOf({ nats, keep, keep_at_most }: ConfigurationFile['broker'], folder: string): BrokerPlan {
+  if (nats) return { kind: 'nats', servers: serversOf(nats.servers), stream: nats.stream, retentionMs: keep };
+  return { kind: 'log', folder: join(folder, 'log'), retentionMs: keep, retentionBytesMax: keep_at_most };
 }
 
 const siteOf = (name: string, site: ConfigurationFile['sites'][string]): Site => ({

@@ -1,6 +1,7 @@
 import { stringify } from 'yaml';
+import { unreachable } from '../error.ts';
 import { redactUrl } from './address.ts';
-import type { Configuration, Objective } from './configuration.ts';
+import type { BrokerPlan, Configuration, Objective } from './configuration.ts';
 import { formatDurationMs, formatSizeBytes } from './units.ts';
 
 /** The plan as a file with every option in it and every secret as `***`. */
@@ -16,11 +17,7 @@ export function renderedConfiguration(configuration: Configuration): unknown {
       configuration.sites.map((site) => [site.name, { postgres: redactUrl(site.url), role: site.role }]),
     ),
     primary: configuration.primary,
-    broker: {
-      log: configuration.folder,
-      keep: formatDurationMs(broker.retentionMs),
-      keep_at_most: formatSizeBytes(broker.retentionBytesMax),
-    },
+    broker: { log: configuration.folder, ...writtenBroker(broker) },
     tables: configuration.tables.map(({ match, tier, leaveOut }) => ({
       match,
       ...(tier !== undefined && { tier }),
@@ -35,6 +32,21 @@ export function renderedConfiguration(configuration: Configuration): unknown {
     unheard_after: formatDurationMs(configuration.silenceMsMax),
   };
 }
+
+function writtenBroker(broker: BrokerPlan): object {
+  const keep = formatDurationMs(broker.retentionMs);
+  switch (broker.kind) {
+    case 'log':
+      return { keep, keep_at_most: formatSizeBytes(broker.retentionBytesMax) };
+    case 'nats':
+      return { nats: { servers: broker.servers.map(redactServer).join(','), stream: broker.stream }, keep };
+    default:
+      return unreachable(broker);
+  }
+}
+
+/** Whatever stands before the @ may be a password or a token. */
+const redactServer = (server: string): string => server.replace(/[^/@]+@/, '***@');
 
 const writtenObjective = ({ rpoMs, rtoMs, verifyEveryMs }: Objective): unknown => ({
   ...(rpoMs !== undefined && { rpo: formatDurationMs(rpoMs) }),

@@ -149,6 +149,34 @@ const objective = z.strictObject({
   ),
 });
 
+const streamName = described(
+  z.string().regex(/^[A-Za-z0-9_-]{1,100}$/, { error: 'is no name for a stream; write letters, digits, _ and -' }),
+  {
+    says: 'Name of the stream, for one lane alone. It is made when it is not there; one that you made yourself keeps its settings.',
+    why: 'Everything that one primary writes is one sequence, and only one process writes to it.',
+    right: 'letters, digits, _ and -, for example shop',
+    example: 'shop',
+    required: true,
+  },
+);
+
+const nats = z.strictObject({
+  servers: described(
+    z.string().refine((text) => serversOf(text).every(isServer), {
+      error: 'is no address of NATS; write nats://host:4222, several with commas between them',
+    }),
+    {
+      says: 'Addresses of the servers of one cluster, with commas between them. `tls://` asks for TLS.',
+      why: 'A user and a password, or a token, may stand before the @; take them from the environment with "${NAME}".',
+      right: 'an address like nats://host:4222, or { file: ./path } to read it from a file',
+      example: 'nats://localhost:4222',
+      required: true,
+      secret: true,
+    },
+  ),
+  stream: streamName,
+});
+
 const log = z.strictObject({
   log: described(z.string().min(1).prefault('./changeover-data'), {
     says: 'Folder of the embedded log and of everything else that we keep on disk. Relative paths start at this file.',
@@ -156,6 +184,12 @@ const log = z.strictObject({
     right: 'a path, for example ./changeover-data',
     example: './changeover-data',
     default: './changeover-data',
+  }),
+  nats: described(nats.optional(), {
+    says: 'Carries the changes in a stream of NATS JetStream instead of in our own log. 2.9 or later.',
+    why: 'Where capture and apply run on different machines. Only entries that every secondary has are removed there.',
+    right: 'a mapping like { servers: "nats://localhost:4222", stream: shop }',
+    example: '{ servers: "nats://localhost:4222", stream: shop }',
   }),
   keep: duration(
     { default: '24h', least: '0s', most: '3650d' },
@@ -172,6 +206,12 @@ const log = z.strictObject({
     },
   ),
 });
+
+/** The servers of one line. */
+export const serversOf = (text: string): readonly string[] => text.split(',').map((server) => server.trim());
+
+const isServer = (server: string): boolean =>
+  /^((nats|tls):\/\/)?([^@/]+@)?(\[[0-9a-f:]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/i.test(server);
 
 /** The file as it is written; `load.ts` turns it into a Configuration. */
 export const fileSchema = z.strictObject({

@@ -1,4 +1,4 @@
-import type { BrokerReader } from '../broker/broker.ts';
+import type { BrokerInspector, BrokerReader } from '../broker/broker.ts';
 import type { SourceInspector } from '../source/source.ts';
 import type { TargetInspector } from '../target/target.ts';
 
@@ -12,6 +12,7 @@ export interface Lane {
   readonly secondaries: readonly string[];
   readonly limits: LaneLimits;
   readonly source: (signal: AbortSignal) => Promise<SourceInspector>;
+  readonly broker: (signal: AbortSignal) => Promise<BrokerInspector>;
   readonly log: (signal: AbortSignal) => Promise<BrokerReader>;
   readonly target: (site: string, signal: AbortSignal) => Promise<TargetInspector>;
 }

@@ -2,12 +2,16 @@ import { ChangeoverError } from '../error.ts';
 import type { Finding } from '../finding.ts';
 import type { Lane } from './lane.ts';
 
-/** Asks both sides everything that would keep replication from starting or from being right. A site that cannot be asked is a
+/** Asks both sides, and what is between them, everything that would keep replication from starting or from being right. A site that cannot be asked is a
  *  finding like any other: the other sites' findings are wanted all the same. Rejects only when `signal` aborts, or for a bug. */
 export async function preflight(lane: Lane, signal: AbortSignal): Promise<readonly Finding[]> {
-  const [primary, profile] = await Promise.all([
+  const [primary, broker, profile] = await Promise.all([
     asked(lane.primary, signal, async () => {
       await using inspector = await lane.source(signal);
+      return await inspector.check(signal);
+    }),
+    asked('broker', signal, async () => {
+      await using inspector = await lane.broker(signal);
       return await inspector.check(signal);
     }),
     profileOf(lane, signal),
@@ -20,7 +24,7 @@ export async function preflight(lane: Lane, signal: AbortSignal): Promise<readon
       }),
     ),
   );
-  return [...primary, ...secondaries.flat()];
+  return [...primary, ...broker, ...secondaries.flat()];
 }
 
 /** Undefined: the primary cannot be asked, which its own findings say. */

@@ -1,6 +1,9 @@
-import type { Broker, BrokerReader } from '../broker/broker.ts';
+import { rm } from 'node:fs/promises';
+import type { Broker, BrokerInspector, BrokerReader } from '../broker/broker.ts';
+import type { CarriedReader } from '../broker/carried-reader.ts';
 import { offset } from '../change/position.ts';
-import { type Configuration, type Site, secondariesOf } from '../config/configuration.ts';
+import type { LogFinding } from '../cli/house.ts';
+import { type BrokerPlan, type Configuration, type Site, secondariesOf } from '../config/configuration.ts';
 import { wanted } from '../config/tables.ts';
 import { ChangeoverError } from '../error.ts';
 import type { Source, SourceInspector } from '../source/source.ts';
@@ -35,28 +38,81 @@ export async function openTargetInspector(configuration: Configuration, site: st
   return open({ url: siteOf(configuration, site).url, name: configuration.name, site });
 }
 
-export const logFolder = ({ broker }: Configuration): string => broker.folder;
-
-export async function openBroker({ broker }: Configuration, signal: AbortSignal): Promise<Broker> {
-  const { openLogBroker } = await import('../broker/log/writer.ts');
-  const { folder, retentionMs, retentionBytesMax } = broker;
-  return openLogBroker({ folder, keepMs: retentionMs, keepBytes: retentionBytesMax }, signal);
+/** Makes every secondary known to the broker before it has applied anything: what one that was never up still needs must not be
+ *  trimmed once the others have it. */
+export async function openBroker(configuration: Configuration, signal: AbortSignal): Promise<Broker> {
+  const { broker } = configuration;
+  if (broker.kind === 'log') {
+    const { openLogBroker } = await import('../broker/log/writer.ts');
+    const { folder, retentionMs, retentionBytesMax } = broker;
+    await using opened = new AsyncDisposableStack();
+    const log = await openLogBroker({ folder, keepMs: retentionMs, keepBytes: retentionBytesMax }, signal);
+    opened.use(log);
+    await enrolInLog(configuration, folder, signal);
+    opened.move();
+    return log;
+  }
+  const { ReopeningBroker } = await import('../broker/reopening.ts');
+  return new ReopeningBroker(async (signal) => {
+    await using opened = new AsyncDisposableStack();
+    const writer = opened.use(await openRemoteBroker(broker, signal));
+    await using reader = await openRemoteReader(broker, signal);
+    for (const { name } of secondariesOf(configuration)) await reader.enrol(name);
+    opened.move();
+    return writer;
+  }, signal);
 }
 
-/** Makes every secondary known to the log before it has applied anything: what one that was never up still needs must not be trimmed
- *  once the others have it. Only after the log was opened for writing. */
-export async function enrolConsumers(configuration: Configuration, signal: AbortSignal): Promise<void> {
+async function enrolInLog(configuration: Configuration, folder: string, signal: AbortSignal): Promise<void> {
   const { consumersOf } = await import('../broker/log/retention.ts');
-  const known = await consumersOf(logFolder(configuration));
+  const known = await consumersOf(folder);
   await using reader = await openReader(configuration, signal);
   for (const { name } of secondariesOf(configuration)) {
     if (!known.has(name)) await reader.release(name, offset(0));
   }
 }
 
+type RemotePlan = Exclude<BrokerPlan, { readonly kind: 'log' }>;
+
+async function openRemoteBroker(plan: RemotePlan, signal: AbortSignal): Promise<Broker> {
+  const { openNatsBroker } = await import('../broker/nats/carrier.ts');
+  return openNatsBroker(plan, signal);
+}
+
+async function openRemoteReader(plan: RemotePlan, signal: AbortSignal): Promise<CarriedReader> {
+  const { openNatsReader } = await import('../broker/nats/carrier.ts');
+  return openNatsReader(plan, signal);
+}
+
 export async function openReader({ broker }: Configuration, signal: AbortSignal): Promise<BrokerReader> {
+  if (broker.kind !== 'log') return openRemoteReader(broker, signal);
   const { openLogReader } = await import('../broker/log/reader.ts');
   return openLogReader({ folder: broker.folder }, signal);
+}
+
+export async function openBrokerInspector({ broker }: Configuration): Promise<BrokerInspector> {
+  if (broker.kind === 'nats') {
+    const { openNatsInspector } = await import('../broker/nats/inspect.ts');
+    return openNatsInspector({ ...broker, keepMs: broker.retentionMs });
+  }
+  const { folder } = broker;
+  return {
+    check: async () => [],
+    forget: () => rm(folder, { recursive: true, force: true }),
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+export async function* verifyBroker(configuration: Configuration, signal: AbortSignal): AsyncIterable<LogFinding> {
+  const { broker } = configuration;
+  if (broker.kind === 'log') {
+    const { verifyLog } = await import('../broker/log/verify.ts');
+    yield* verifyLog(broker.folder, signal);
+    return;
+  }
+  const { verifyCarried } = await import('../broker/carried-verify.ts');
+  await using reader = await openRemoteReader(broker, signal);
+  yield* verifyCarried(reader, signal);
 }
 
 /** Throws CLI_USAGE for a name that is no site. */

@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { apply } from '../apply/apply.ts';
-import type { Broker } from '../broker/broker.ts';
+import type { Broker, BrokerReader } from '../broker/broker.ts';
 import { capture } from '../capture/capture.ts';
 import { epoch } from '../change/position.ts';
 import { type Configuration, type Site, secondariesOf } from '../config/configuration.ts';
 import type { Role } from '../control/agents.ts';
+import { ChangeoverError, isCode } from '../error.ts';
 import { supervise } from '../flow/supervise.ts';
 import { subscribe } from '../telemetry.ts';
-import { enrolConsumers, openBroker, openReader, openSource, openTarget, siteOf } from './adapters.ts';
+import { openBroker, openReader, openSource, openTarget, siteOf } from './adapters.ts';
 import { LifeTold, type Report } from './life.ts';
 
 export interface AgentsOptions {
@@ -39,7 +40,6 @@ export async function runAgents(options: AgentsOptions, signal: AbortSignal): Pr
   const agents: Agent[] = [];
   if (roles.includes('capture')) {
     const broker = opened.use(await openBroker(configuration, both));
-    await enrolConsumers(configuration, both);
     agents.push(captureAgent(configuration, broker));
   }
   if (roles.includes('apply')) agents.push(...applyAgents(configuration, options.site));
@@ -78,11 +78,24 @@ function applyAgents(configuration: Configuration, only: string | undefined): re
     role: 'apply',
     site,
     async run(progressed, signal) {
-      await using broker = await openReader(configuration, signal);
+      await using broker = await begun(configuration, signal);
       await using target = await openTarget(configuration, site, signal);
       await apply({ broker, target, consumer: site.name, progressed }, signal);
     },
   }));
+}
+
+/** At a remote broker an apply agent may be there before the stream is: capture runs elsewhere, or has not reached the broker yet. */
+async function begun(configuration: Configuration, signal: AbortSignal): Promise<BrokerReader> {
+  try {
+    return await openReader(configuration, signal);
+  } catch (cause) {
+    if (configuration.broker.kind === 'log' || !isCode(cause, 'BROKER_EMPTY')) throw cause;
+    throw new ChangeoverError('BROKER_UNREACHABLE', 'The stream has not begun yet', {
+      hint: 'It begins when changeover capture, or changeover run, reaches the broker and the primary.',
+      cause,
+    });
+  }
 }
 
 async function drained(signal: AbortSignal): Promise<void> {

@@ -1,11 +1,11 @@
-import { rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { House, RunOptions } from '../cli/house.ts';
 import { laneOf } from '../cli/lane.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { secondariesOf } from '../config/configuration.ts';
 import { preflight } from '../control/preflight.ts';
 import { ChangeoverError, isCode } from '../error.ts';
-import { logFolder } from './adapters.ts';
+import { backoffMs } from '../flow/backoff.ts';
 
 export interface PrepareOptions extends RunOptions {
   readonly configuration: Configuration;
@@ -16,7 +16,7 @@ export interface PrepareOptions extends RunOptions {
 export async function prepare(house: House, options: PrepareOptions, signal: AbortSignal): Promise<void> {
   const { configuration, restart, report } = options;
   if (restart) await giveUp(house, options, signal);
-  if (!options.roles.includes('capture') || (await hasCopy(house, configuration, signal))) return;
+  if (!options.roles.includes('capture') || (await hasCopy(house, options, signal))) return;
   const findings = await preflight(laneOf(house, configuration), signal);
   for (const { severity, site, message } of findings)
     if (severity === 'warning') report(`warning: ${site}: ${message}`);
@@ -32,13 +32,18 @@ export async function prepare(house: House, options: PrepareOptions, signal: Abo
   });
 }
 
-async function hasCopy(house: House, configuration: Configuration, signal: AbortSignal): Promise<boolean> {
-  try {
-    await using reader = await house.logReader(configuration, signal);
-    return (await reader.observe()).end !== undefined;
-  } catch (error) {
-    if (isCode(error, 'BROKER_EMPTY')) return false;
-    throw error;
+/** Only the broker knows. One that is away is waited for: whether a lane resumes must not hang on who comes up first. */
+async function hasCopy(house: House, { configuration, report }: PrepareOptions, signal: AbortSignal): Promise<boolean> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await using reader = await house.logReader(configuration, signal);
+      return (await reader.observe()).end !== undefined;
+    } catch (error) {
+      if (isCode(error, 'BROKER_EMPTY')) return false;
+      if (!(error instanceof ChangeoverError) || error.code !== 'BROKER_UNREACHABLE') throw error;
+      if (attempt === 1) report(`waiting for the broker: ${error.code} ${error.message}\n  hint: ${error.hint}`);
+    }
+    await sleep(backoffMs(attempt, Math.random()), undefined, { signal });
   }
 }
 
@@ -50,6 +55,7 @@ async function giveUp(house: House, { configuration, report }: PrepareOptions, s
     await using target = await house.targetInspector(configuration, name, signal);
     await target.forget(signal);
   }
-  await rm(logFolder(configuration), { recursive: true, force: true });
+  await using broker = await house.brokerInspector(configuration, signal);
+  await broker.forget(signal);
   report('the former copy is given up: slot, checkpoint and log are gone; a new copy begins');
 }

@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import type { BrokerReader, Entry } from '../../src/broker/broker.ts';
+import type { BrokerInspector, BrokerReader, Entry } from '../../src/broker/broker.ts';
 import type { Batch } from '../../src/change/change.ts';
 import { epoch, type Offset, offset } from '../../src/change/position.ts';
 import type { SourceProfile } from '../../src/change/profile.ts';
@@ -120,10 +120,17 @@ export const target: TargetInspector = {
   forget: () => Promise.resolve(),
 };
 
+export const broker: BrokerInspector = {
+  ...disposable,
+  check: () => Promise.resolve([]),
+  forget: () => Promise.resolve(),
+};
+
 /** A house in which all is well, but for the changes. */
 export const houseWith = (changes: Partial<House> = {}): House => ({
   sourceInspector: () => Promise.resolve(source),
   targetInspector: () => Promise.resolve(target),
+  brokerInspector: () => Promise.resolve(broker),
   logReader: () => Promise.resolve(memoryReader()),
   async *verifyLog() {
     const total = { segments: 1, entries: 2, bytes: 200 };

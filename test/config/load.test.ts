@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadConfiguration, readConfiguration } from '../../src/config/load.ts';
+import { renderConfiguration } from '../../src/config/render.ts';
 import { isCode } from '../../src/error.ts';
 
 const env = {
@@ -46,6 +47,21 @@ test('the example of the design loads, but for the engine that this version does
   assert.deepEqual(configuration?.objectives, { critical: { rpoMs: 5000, rtoMs: 60_000, verifyEveryMs: 86_400_000 } });
   assert.equal(configuration?.lagMsMax, 5000, 'the least objective decides what is called lagging');
   assert.deepEqual(configuration?.tables[2], { match: 'tmp_*', leaveOut: true });
+});
+
+test('a broker of the user is taken with its servers, and shown without what stands before the @', () => {
+  const { configuration } = read(
+    `${valid}broker: { nats: { servers: "nats://a:secret@one:4222, two", stream: shop } }\n`,
+  );
+  assert.ok(configuration);
+  assert.deepEqual(configuration.broker, {
+    kind: 'nats',
+    servers: ['nats://a:secret@one:4222', 'two'],
+    stream: 'shop',
+    retentionMs: 86_400_000,
+  });
+  assert.equal(configuration.folder, '/srv/changeover-data');
+  assert.match(renderConfiguration(configuration), /servers: nats:\/\/\*\*\*@one:4222,two/);
 });
 
 /** What is done to the valid file -> what is said about it. */
@@ -129,6 +145,14 @@ const slips: readonly (readonly [string, (text: string) => string, readonly stri
     'an empty variable',
     (text) => text.replace('DUBLIN_URL', 'EMPTY'),
     ['4:23 sites.dublin.postgres: the environment variable EMPTY is empty; set it, or write ${EMPTY:-default}'],
+  ],
+  [
+    'a broker of NATS without its stream, at no address',
+    (text) => `${text}broker: { nats: { servers: "http://user:secret@there" } }\n`,
+    [
+      '6:28 broker.nats.servers: is no address of NATS; write nats://host:4222, several with commas between them',
+      '6:11 broker.nats.stream: is missing; write letters, digits, _ and -, for example shop',
+    ],
   ],
   ['an empty file', () => '# nothing\n', ['1:1 the file is empty; changeover init writes one to start from']],
 ];

@@ -1,7 +1,7 @@
 import { type Offset, offset } from '../../change/position.ts';
 import { ChangeoverError } from '../../error.ts';
-import type { Broker, BrokerReader } from '../broker.ts';
-import { openCarriedReader } from '../carried-reader.ts';
+import type { Broker } from '../broker.ts';
+import { type CarriedReader, openCarriedReader } from '../carried-reader.ts';
 import { openCarriedBroker } from '../carried-writer.ts';
 import type { Carried, Carrier, Extent, Retention } from '../carrier.ts';
 import { connectNats, isNotFound, type Nats, type NatsPlace, natsFailure } from './connect.ts';
@@ -43,7 +43,7 @@ export async function openNatsBroker(place: NatsPlace, signal: AbortSignal): Pro
 }
 
 /** Throws BROKER_EMPTY when there is no stream yet, BROKER_UNREACHABLE, BROKER_LOGIN_REFUSED, BROKER_UNSUITABLE. */
-export async function openNatsReader(place: NatsPlace, signal: AbortSignal): Promise<BrokerReader> {
+export async function openNatsReader(place: NatsPlace, signal: AbortSignal): Promise<CarriedReader> {
   return openCarriedReader(new NatsCarrier(await connectNats(place), place.stream), signal);
 }
 

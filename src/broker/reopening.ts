@@ -1,0 +1,58 @@
+import type { Batch } from '../change/change.ts';
+import type { Epoch, Offset, Position } from '../change/position.ts';
+import { assert, ChangeoverError } from '../error.ts';
+import type { Broker } from './broker.ts';
+
+/** A broker whose server may be away: opened by the first question how far the stream is, and after a failure by the next. What was
+ *  being appended then is there or not; nothing more is taken until the caller has asked, or an entry could be left out unseen. */
+export class ReopeningBroker implements Broker {
+  readonly #open: (signal: AbortSignal) => Promise<Broker>;
+  readonly #signal: AbortSignal;
+  #broker: Broker | undefined;
+  #failed = false;
+
+  constructor(open: (signal: AbortSignal) => Promise<Broker>, signal: AbortSignal) {
+    this.#open = open;
+    this.#signal = signal;
+  }
+
+  get stream(): string {
+    assert(this.#broker !== undefined, 'A broker is asked for its stream before it was opened');
+    return this.#broker.stream;
+  }
+
+  async append(epoch: Epoch, batch: Batch): Promise<Offset> {
+    if (!this.#broker || this.#failed)
+      throw new ChangeoverError(
+        'BROKER_UNREACHABLE',
+        'The broker failed before, and was not asked since how far it is',
+      );
+    try {
+      return await this.#broker.append(epoch, batch);
+    } catch (error) {
+      this.#failed = true;
+      throw error;
+    }
+  }
+
+  async tail(): Promise<Position | undefined> {
+    return (await this.#opened()).tail();
+  }
+
+  async isEmpty(): Promise<boolean> {
+    return (await this.#opened()).isEmpty();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const broker = this.#broker;
+    this.#broker = undefined;
+    await broker?.[Symbol.asyncDispose]();
+  }
+
+  async #opened(): Promise<Broker> {
+    if (this.#failed) await this[Symbol.asyncDispose]();
+    this.#broker ??= await this.#open(this.#signal);
+    this.#failed = false;
+    return this.#broker;
+  }
+}

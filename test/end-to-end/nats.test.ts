@@ -1,0 +1,8 @@
+import { nats } from '../servers/nats.ts';
+import { overBroker } from './over-broker.ts';
+
+overBroker({
+  name: 'NATS JetStream',
+  kind: nats,
+  plan: ({ port }) => ({ nats: { servers: `nats://127.0.0.1:${port}`, stream: 'shop' } }),
+});

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { type BrokerServer, type Kind, openBrokerServer, skipReason } from '../servers/broker-server.ts';
+import { openStory } from './world.ts';
+
+export interface OverBroker {
+  readonly name: string;
+  readonly kind: Kind;
+  /** What stands under `broker:` in the plan. */
+  readonly plan: (server: BrokerServer) => object;
+}
+
+/** PostgreSQL to PostgreSQL over a real broker, through bin/changeover. */
+export function overBroker({ name, kind, plan }: OverBroker): void {
+  const skip = skipReason(kind);
+  if (skip !== undefined) {
+    test(`PostgreSQL to PostgreSQL over ${name}`, { skip }, () => undefined);
+    return;
+  }
+  let server: BrokerServer | undefined;
+  before(async () => {
+    server = await openBrokerServer(kind);
+  });
+  after(() => server?.[Symbol.asyncDispose]());
+
+  test(`PostgreSQL to PostgreSQL over ${name}, which is killed on the way`, async () => {
+    assert.ok(server);
+    await using story = await openStory();
+    const { primary, secondary } = story.sides;
+    const places = { primary: { postgres: primary }, secondary: { postgres: secondary } };
+    const whole = { name: story.name, sites: places, primary: 'primary', broker: plan(server) };
+    await writeFile(join(story.desk.folder, 'changeover.yaml'), JSON.stringify(whole));
+    const run = story.desk.start('run');
+    await story.write(20);
+    await story.settles();
+
+    await server.kill();
+    await story.write(20);
+    await run.says(/capture primary: retrying: BROKER_UNREACHABLE .*\n.*hint: /);
+    await server.start();
+    await run.says(/retrying[^]*capture primary: running/);
+    await story.write(20);
+    await story.settles();
+
+    const killing = story.write(400);
+    await run.says(/running/);
+    await server.kill();
+    await server.start();
+    await killing;
+    await story.settles();
+
+    const { verdict, entries } = await story.desk.ask('log', 'verify');
+    assert.equal(verdict, 'WHOLE');
+    assert.ok(Number(entries) > 0);
+    const { next } = await story.desk.ask('log', 'ls');
+    assert.ok(Number(next) >= Number(entries));
+    await run.stop('SIGTERM');
+
+    // Resumed while the broker is away: it waits for it, and goes on where it stood.
+    await server.kill();
+    await story.write(20);
+    const again = story.desk.start('run');
+    await again.says(/waiting for the broker: BROKER_UNREACHABLE .*\n.*hint: /);
+    await server.start();
+    await story.settles();
+    await again.stop('SIGTERM');
+  });
+}
