@@ -1,6 +1,6 @@
 import type { Connection } from '../../engine/postgres/connect.ts';
 import { quoteIdentifier, quoteTable } from '../../engine/postgres/identifier.ts';
-import { ChangeoverError } from '../../error.ts';
+import { ChangeoverError, isCode } from '../../error.ts';
 import { replicatedTables } from './tables.ts';
 
 interface Wanted {
@@ -31,6 +31,8 @@ export async function ensurePublication(
   try {
     await connection.rows(sql);
   } catch (cause) {
+    // A server that goes down just now is another matter, and comes back.
+    if (!isCode(cause, 'SOURCE_PRIVILEGE')) throw cause;
     throw new ChangeoverError(
       'SOURCE_PRIVILEGE',
       `The publication ${publication} is missing and we may not create it`,
@@ -68,6 +70,7 @@ async function identifyKeyless(connection: Connection, wanted: readonly Wanted[]
       await connection.rows('SET lock_timeout = 3000');
       await connection.rows(sql);
     } catch (cause) {
+      if (isCode(cause, 'SOURCE_UNREACHABLE')) throw cause;
       throw new ChangeoverError('SOURCE_TABLE_UNSUITABLE', `The table ${table} has no key that identifies its rows`, {
         hint: `Run at the primary, at a quiet moment: ${sql};`,
         cause,

@@ -1,6 +1,6 @@
 import type { Table } from '../../change/table.ts';
 import { type ConnectOptions, connect } from '../../engine/postgres/connect.ts';
-import { ChangeoverError } from '../../error.ts';
+import { ChangeoverError, isCode } from '../../error.ts';
 import type { Checkpoint, Target } from '../target.ts';
 import { Bulk } from './bulk.ts';
 import {
@@ -104,6 +104,8 @@ async function prepare(session: Session): Promise<void> {
     await session.run('SET session_replication_role = replica');
     await session.settle('Becoming a replication writer');
   } catch (cause) {
+    // A server that goes down just now is another matter, and comes back.
+    if (!isCode(cause, 'TARGET_PRIVILEGE')) throw cause;
     throw new ChangeoverError('TARGET_PRIVILEGE', 'We may not write as a replica at the secondary', {
       hint: 'As a superuser there (15 and later): GRANT SET ON PARAMETER session_replication_role TO <our role>. Before 15 the role must be a superuser.',
       cause,
