@@ -25,8 +25,8 @@ const name = 'crash';
 /** Small segments, and nothing kept for a look back: what was released too early is soon gone. */
 const retention = { segmentBytesMax: 256 * 1024, keepBytes: 0, keepMs: 0 };
 
-/** A disk far away. A process that is killed leaves what it wrote to the kernel, so what must not be acknowledged yet has to be a while
- *  on its way. */
+/** A disk on which entries are a while on their way. A process that is killed leaves what it wrote to the kernel: only before that can it
+ *  lose what it must not have acknowledged yet. */
 const slowDisk: Disk = {
   ...disk,
   async open(path, how) {
@@ -34,7 +34,7 @@ const slowDisk: Disk = {
     return {
       ...file,
       async write(bytes, position) {
-        await sleep(15);
+        if (path.endsWith('.segment')) await sleep(30);
         await file.write(bytes, position);
       },
     };

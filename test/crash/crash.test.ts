@@ -5,7 +5,7 @@ import { verifyLog } from '../../src/broker/log/verify.ts';
 import { chanceOf } from '../end-to-end/workload.ts';
 import { run } from '../servers/postgres.ts';
 import { watch } from './reading.ts';
-import { schema, work } from './workload.ts';
+import { type Pace, schema, work } from './workload.ts';
 import { becomes, dealer, digest, oldestWal, openWorld, standing, type World } from './world.ts';
 
 const seed = Number(process.env.CHANGEOVER_SEED ?? Math.floor(Math.random() * 2 ** 31));
@@ -25,11 +25,9 @@ test(`through ${rounds} kills of agents and servers the secondary is always an e
   const firstWal = await oldestWal(world.primary);
   const over = new AbortController();
   const reading = AbortSignal.any([over.signal, world.failed]);
+  const pace: Pace = { committed: 0, visible: 0 };
   const readers = [1, 2].map(() =>
-    reported(
-      world,
-      watch(world.secondary, () => world.lives, reading),
-    ),
+    reported(world, watch(world.secondary, { lifeOf: () => world.lives, pace }, reading)),
   );
   const done = new AbortController();
   const working = AbortSignal.any([done.signal, world.failed]);
@@ -41,7 +39,7 @@ test(`through ${rounds} kills of agents and servers the secondary is always an e
     },
   };
   const workers = clients.map((id) =>
-    reported(world, work(world.primary, { id, chance: chanceOf(seed + id) }, working)),
+    reported(world, work(world.primary, { id, chance: chanceOf(seed + id), pace }, working)),
   );
 
   await killAll(world, (what) => t.diagnostic(what));

@@ -3,11 +3,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { PostgresServer } from '../../src/demo/postgres-server.ts';
 import { type Connection, connect } from '../../src/engine/postgres/connect.ts';
 import { isCode } from '../../src/error.ts';
-import { money } from './workload.ts';
+import { money, type Pace } from './workload.ts';
 
 /** Reads the secondary until `signal` aborts, through every crash of it, and fails at the first reading that is no exact prefix of what
  *  the primary committed. Returns how many readings there were. */
-export async function watch(server: PostgresServer, lifeOf: () => number, signal: AbortSignal): Promise<number> {
+export async function watch(
+  server: PostgresServer,
+  { lifeOf, pace }: { readonly lifeOf: () => number; readonly pace: Pace },
+  signal: AbortSignal,
+): Promise<number> {
   let readings = 0;
   let seen = { life: -1, number: 0 };
   while (!signal.aborted) {
@@ -21,6 +25,7 @@ export async function watch(server: PostgresServer, lifeOf: () => number, signal
           assert.ok(number >= seen.number, `${number} transactions were visible where ${seen.number} had been`);
         if (number !== undefined) {
           seen = { life, number };
+          pace.visible = number;
           readings += 1;
         }
         await sleep(5, undefined, { signal });

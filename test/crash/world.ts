@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openPostgresServer, type PostgresServer } from '../../src/demo/postgres-server.ts';
 import { temporaryFolder } from '../broker/folder.ts';
+import { openProxy } from '../end-to-end/proxy.ts';
 import { run } from '../servers/postgres.ts';
 import type { AgentOptions } from './agent.ts';
 
@@ -58,6 +59,9 @@ class Agent {
 /** WAL goes as soon as nobody needs it: a source that really forgets. */
 const forgetful = { min_wal_size: '32MB', max_wal_size: '32MB', wal_keep_size: '0' };
 
+/** How long a commit is waited for. */
+const commitMsMax = 500;
+
 /** Two servers, a log between them, and the two agents that carry from one to the other. */
 export interface World extends AsyncDisposable {
   readonly folder: string;
@@ -68,7 +72,8 @@ export interface World extends AsyncDisposable {
   fail(error: unknown): void;
   /** Grows with each life of the secondary. */
   readonly lives: number;
-  /** The victim is gone at once, and started again. */
+  /** The victim is gone at once, and started again. Apply dies when its next commit is done and it does not know yet: the moment in which
+   *  all of a lot must be there and nothing more. */
   kill(victim: Victim): Promise<void>;
   /** Makes the primary forget what it may. */
   forget(): Promise<void>;
@@ -85,7 +90,8 @@ export async function openWorld(statements: readonly string[]): Promise<World> {
     const secondary = stack.use(await openPostgresServer());
     await run(primary.url(), ...statements);
     const failing = new AbortController();
-    const options = { folder, primary: primary.url(), secondary: secondary.url() };
+    const network = stack.use(await openProxy(secondary.port));
+    const options = { folder, primary: primary.url(), secondary: network.url(secondary.url()) };
     const agentOf = (role: AgentOptions['role']): Agent => {
       const agent = new Agent({ role, ...options }, (error) => failing.abort(error));
       stack.defer(() => agent.end('killed'));
@@ -104,6 +110,8 @@ export async function openWorld(statements: readonly string[]): Promise<World> {
         return lives;
       },
       async kill(victim) {
+        // Where nothing is left to commit, it dies idle.
+        if (victim === 'apply') await network.holdCommit(AbortSignal.timeout(commitMsMax));
         if (victim === 'capture' || victim === 'apply') {
           await agents[victim].end('killed');
           agents[victim].start();
