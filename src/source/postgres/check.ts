@@ -41,7 +41,10 @@ export function judge(
 ): readonly Found[] {
   return [
     ...checkServer(facts, walBudgetBytes),
-    ...checkPrivileges(facts.server, copied(facts.tables, wanted)),
+    ...checkPrivileges(facts.server, {
+      tables: copied(facts.tables, wanted),
+      sequences: facts.sequences.filter(({ identityOf }) => identityOf === null || wanted(identityOf)),
+    }),
     ...checkPublication(facts, publication, wanted),
     ...checkSlot(facts, slot, walBudgetBytes),
     ...checkTables(facts.tables.filter(wanted), publishing(facts, wanted), facts.server.version),

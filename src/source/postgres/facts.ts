@@ -6,6 +6,7 @@ import { assert } from '../../error.ts';
 export interface SourceFacts {
   readonly server: ServerFacts;
   readonly tables: readonly TableFacts[];
+  readonly sequences: readonly SequenceFacts[];
   readonly publication: PublicationFacts | undefined;
   readonly slot: SlotFacts | undefined;
   readonly prepared: readonly { readonly gid: string; readonly database: string; readonly ageS: number }[];
@@ -76,6 +77,15 @@ export interface IndexFacts {
   readonly partial: boolean;
   /** Empty for a column that is an expression. */
   readonly columns: readonly string[];
+}
+
+export interface SequenceFacts {
+  readonly schema: string;
+  readonly name: string;
+  readonly schemaOpen: boolean;
+  readonly readable: boolean;
+  /** The table of whose identity column it is. */
+  readonly identityOf: { readonly schema: string; readonly name: string } | null;
 }
 
 export interface PublicationFacts {
@@ -152,6 +162,20 @@ WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't'
   AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
 ORDER BY 1, 2`;
 
+/** Sequences of users, as for tables. */
+const sequencesSql = `
+SELECT n.nspname AS schema, c.relname AS name, has_schema_privilege(n.oid, 'USAGE') AS "schemaOpen",
+  has_sequence_privilege(c.oid, 'SELECT') AS readable,
+  (SELECT json_build_object('schema', tn.nspname, 'name', t.relname)
+    FROM pg_depend d JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass
+      AND d.refobjsubid > 0 AND d.deptype = 'i') AS "identityOf"
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'S' AND c.relpersistence <> 't'
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'changeover')
+  AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
+ORDER BY 1, 2`;
+
 /** Row filters and column lists came with PostgreSQL 15: through JSON, older servers answer null. */
 const publicationSql = `
 SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AS whole, p.pubviaroot AS "viaRoot",
@@ -199,6 +223,7 @@ export async function readFacts(
   return {
     server,
     tables: await readTables(connection),
+    sequences: await objects<SequenceFacts>(connection, sequencesSql),
     publication,
     slot,
     prepared: await objects(connection, preparedSql),

@@ -246,6 +246,10 @@ for (const generation of generations)
         'CREATE TABLE sales.lines (id int, n int, PRIMARY KEY (id, n)) PARTITION BY HASH (id)',
         'CREATE TABLE sales.lines_0 PARTITION OF sales.lines FOR VALUES WITH (MODULUS 1, REMAINDER 0)',
         'ALTER TABLE sales.orders ENABLE ROW LEVEL SECURITY',
+        'ALTER TABLE sales.orders ADD COLUMN number int GENERATED ALWAYS AS IDENTITY',
+        'CREATE TABLE sales.unwanted (id int GENERATED ALWAYS AS IDENTITY)',
+        'CREATE SCHEMA tills',
+        'CREATE SEQUENCE tills.receipt',
       );
       const url = urlWith(admin, { user: 'clerk', password: 'secret' });
       const seen = new Set<string>();
@@ -266,6 +270,7 @@ for (const generation of generations)
         'role-replication',
         'row-security',
         'schema-privileges',
+        'sequence-privileges',
         'table-privileges',
       ]);
       await using source = postgresSource({ url, name: 'lane', wanted: everything, heartbeatMs: 1000 });

@@ -1,10 +1,13 @@
 import { tableName } from '../../../change/table.ts';
 import { type Found, some } from '../../../engine/postgres/access.ts';
 import { quoteIdentifier, quoteTable } from '../../../engine/postgres/identifier.ts';
-import type { ServerFacts, TableFacts } from '../facts.ts';
+import type { SequenceFacts, ServerFacts, TableFacts } from '../facts.ts';
 
-/** What our role needs and no more: to stream, and to read exactly the tables that are copied. */
-export function checkPrivileges(server: ServerFacts, tables: readonly TableFacts[]): Found[] {
+/** What our role needs and no more: to stream, and to read exactly the tables and sequences that are copied. */
+export function checkPrivileges(
+  server: ServerFacts,
+  { tables, sequences }: { readonly tables: readonly TableFacts[]; readonly sequences: readonly SequenceFacts[] },
+): Found[] {
   const role = quoteIdentifier(server.role);
   const closed = (check: string, message: string, cure: string): Found => ({
     severity: 'blocker',
@@ -24,7 +27,7 @@ export function checkPrivileges(server: ServerFacts, tables: readonly TableFacts
         server.closedFunctions.map((one) => `GRANT EXECUTE ON FUNCTION ${one} TO ${role};`).join('\n'),
       ),
     );
-  const schemas = [...new Set(tables.filter((table) => !table.schemaOpen).map((table) => table.schema))];
+  const schemas = [...new Set([...tables, ...sequences].filter((one) => !one.schemaOpen).map((one) => one.schema))];
   if (schemas.length > 0)
     findings.push(
       closed(
@@ -40,6 +43,15 @@ export function checkPrivileges(server: ServerFacts, tables: readonly TableFacts
         'table-privileges',
         `Role ${server.role} may not read ${some(unreadable.map(tableName))}`,
         `GRANT SELECT ON${unreadable.map((table) => `\n  ${quoteTable(table)}`).join(',')}\nTO ${role};`,
+      ),
+    );
+  const unknown = sequences.filter((sequence) => !sequence.readable);
+  if (unknown.length > 0)
+    findings.push(
+      closed(
+        'sequence-privileges',
+        `Role ${server.role} may not read where ${some(unknown.map(tableName))} stands`,
+        `GRANT SELECT ON SEQUENCE${unknown.map((sequence) => `\n  ${quoteTable(sequence)}`).join(',')}\nTO ${role};`,
       ),
     );
   const hidden = tables.filter((table) => table.rowsHidden);
