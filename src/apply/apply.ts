@@ -154,7 +154,7 @@ class Lane {
       if (batch.changes.length === 0 && !batch.end) return;
       const checkpoint = this.#checkpointAt(entry);
       await using transaction = await this.#options.target.begin(signal);
-      await transaction.write(batch.changes, 'kept');
+      await write(transaction, part.steps, entry.offset);
       await transaction.commit(checkpoint);
       this.#committed(checkpoint, part);
       if (batch.end) this.#stage = { kind: 'steady' };

@@ -3,11 +3,13 @@ import { type Batch, committedAtUs } from '../change/change.ts';
 import { type Epoch, type Offset, type Position } from '../change/position.ts';
 import type { Source } from '../source/source.ts';
 import { publish } from '../telemetry.ts';
-import { bootstrap } from './bootstrap.ts';
+import { bootstrap, type OpenReader } from './bootstrap.ts';
 
 export interface CaptureOptions {
   readonly source: Source;
   readonly broker: Broker;
+  /** For going on with a snapshot that was interrupted. Without it, such a one begins again. */
+  readonly openReader?: OpenReader;
   readonly epoch: Epoch;
   /** Called after each batch that is durable. */
   readonly progressed: () => void;
@@ -16,7 +18,7 @@ export interface CaptureOptions {
 /** Carries what is committed at the source into the broker, until `signal` aborts or something fails. Keeps no state: the broker's
  *  tail says where to go on. A broker without a tail first gets a snapshot. */
 export async function capture(
-  { source, broker, epoch, progressed }: CaptureOptions,
+  { source, broker, openReader, epoch, progressed }: CaptureOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const append = async (batch: Batch): Promise<Offset> => {
@@ -30,7 +32,7 @@ export async function capture(
     progressed();
     return offset;
   };
-  const after: Position = (await broker.tail()) ?? (await bootstrap({ source, broker, append }, signal));
+  const after: Position = (await broker.tail()) ?? (await bootstrap({ source, broker, openReader, append }, signal));
   for await (const batch of source.read(after, signal)) {
     await append(batch);
     // Invariant 1: only now is it durable, and only now may the source forget it.

@@ -67,7 +67,8 @@ function captureAgent(configuration: Configuration, broker: Broker): Agent {
     async run(progressed, signal) {
       await using source = await openSource(configuration, site);
       // Epoch 1: the first leader, and the only one until there is a failover.
-      await capture({ source, broker, epoch: epoch(1), progressed }, signal);
+      const reader = (inner: AbortSignal): Promise<BrokerReader> => openReader(configuration, inner);
+      await capture({ source, broker, openReader: reader, epoch: epoch(1), progressed }, signal);
     },
   };
 }

@@ -1,4 +1,4 @@
-import type { Batch } from '../change/change.ts';
+import type { Batch, Message } from '../change/change.ts';
 import type { Position } from '../change/position.ts';
 import type { SourceProfile } from '../change/profile.ts';
 import type { Finding } from '../finding.ts';
@@ -9,13 +9,19 @@ export interface Source extends AsyncDisposable {
    *  continues without a gap. Makes whatever the source needs for that (a slot). `again`: the broker has pieces of an earlier call,
    *  so what that call left at the source is ours to discard; else throws SOURCE_SLOT_FOREIGN when something stands there. The first
    *  piece comes empty, as soon as something was made at the source: once it is in the broker, that is known to be ours; where the
-   *  caller leaves before it asks for the next one, it is taken away again. The first piece alone `starts`. Throws SOURCE_UNREACHABLE, SOURCE_PRIVILEGE, SOURCE_UNSUITABLE. */
-  snapshot(options: { readonly again: boolean }, signal: AbortSignal): AsyncIterable<Batch>;
+   *  caller leaves before it asks for the next one, it is taken away again. With the messages that those pieces held in `told`, it may go
+   *  on where they end: then no piece `starts`, and what it does not send again stands there. Else the first piece alone `starts`. Throws SOURCE_UNREACHABLE, SOURCE_PRIVILEGE, SOURCE_UNSUITABLE. */
+  snapshot(options: SnapshotRequest, signal: AbortSignal): AsyncIterable<Batch>;
   /** Batches committed after `after`. Pull-driven: what is ready when pulled comes as one batch. Proves first that the source
    *  still holds everything after `after`: throws SOURCE_SLOT_LOST or SOURCE_POSITION_LOST otherwise (invariant 5). */
   read(after: Position, signal: AbortSignal): AsyncIterable<Batch>;
   /** Lets the source forget its log up to `position`. Irreversible: only after the broker has it (invariant 1). */
   acknowledge(position: Position): Promise<void>;
+}
+
+export interface SnapshotRequest {
+  readonly again: boolean;
+  readonly told?: readonly Message[];
 }
 
 /** What a source says of itself, for `status`: read-only, works beside a running reader. */

@@ -6,14 +6,13 @@ import { quoteIdentifier, quoteTable } from '../../engine/postgres/identifier.ts
  *  progress shows, large enough that what a statement costs does not. */
 const chunkBytes = 32 * 1024 * 1024;
 
-/** Where a table's rows lie, and how many there are said to be. */
+/** Where a table's rows lie. */
 export interface Extent {
+  readonly oid: string;
   /** Pages of the table itself. Undefined: its rows do not lie in pages that can be asked for. */
   readonly pages: number | undefined;
   /** With what is stored beside the rows (TOAST). */
   readonly bytes: number;
-  /** As the planner knows it. Undefined: nobody ever counted. */
-  readonly rows: number | undefined;
 }
 
 /** A part of a table that one statement copies. */
@@ -61,20 +60,20 @@ export async function extentsOf(connection: Connection): Promise<ReadonlyMap<str
   const rows = await connection.rows(
     `SELECT n.nspname, c.relname, CASE a.amname WHEN 'heap' THEN pg_catalog.pg_relation_size(c.oid) /
               pg_catalog.current_setting('block_size')::bigint END,
-            pg_catalog.pg_table_size(c.oid), c.reltuples::bigint
+            pg_catalog.pg_table_size(c.oid), c.oid
        FROM pg_catalog.pg_class c
        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
        JOIN pg_catalog.pg_am a ON a.oid = c.relam
       WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname !~ '^pg_'`,
   );
   return new Map(
-    rows.map(([schema, name, pages, bytes, count]) => [
+    rows.map(([schema, name, pages, bytes, oid]) => [
       tableName({ schema: schema ?? '', name: name ?? '' }),
       {
         pages: pages === null || pages === undefined ? undefined : Number(pages),
         // A table that was dropped meanwhile has no size any more.
         bytes: Number(bytes ?? 0),
-        rows: Number(count) < 0 ? undefined : Number(count),
+        oid: oid ?? '',
       },
     ]),
   );

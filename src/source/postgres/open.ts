@@ -11,9 +11,11 @@ import type { Source } from '../source.ts';
 import { Assembly, type Sized } from './assemble.ts';
 import { namesOf } from './names.ts';
 import { decodeMessage } from './pgoutput.ts';
+import { progressOf } from './progress.ts';
 import { ensurePublication } from './publication.ts';
 import { openReaders } from './readers.ts';
 import { Relations } from './relations.ts';
+import { isReachable, resumedPieces } from './resume.ts';
 import { backendOf, createSlot, endBackend, identifySystem, proveReachable, slotState } from './slot.ts';
 import { snapshotPieces } from './snapshot.ts';
 import { WalStream } from './wal.ts';
@@ -53,12 +55,24 @@ export function postgresSource(options: PostgresSourceOptions): Source {
     );
 
   return {
-    async *snapshot({ again }, signal): AsyncGenerator<Batch> {
+    async *snapshot({ again, told = [] }, signal): AsyncGenerator<Batch> {
       await using control = await open(signal);
       await using walsender = await open(signal, true);
-      const { system } = await identifySystem(walsender);
+      const { system, end } = await identifySystem(walsender);
       const backend = await backendOf(walsender);
       const leftover = await slotState(control, slot);
+      const opening = again ? progressOf(told) : undefined;
+      if (opening && leftover && isReachable(opening, { system, end, slot: leftover, name: slot })) {
+        if (leftover.activePid !== undefined) await freeSlot(control, leftover.activePid);
+        const more = { open, control, slot, publication, wanted: options.wanted, copyConnections, silenceMsMax };
+        await using passing = await open(signal, true);
+        let isResumed = false;
+        for await (const piece of resumedPieces({ opening, walsender: passing, ...more }, signal)) {
+          isResumed = true;
+          yield piece;
+        }
+        if (isResumed) return;
+      }
       if (leftover) await dropLeftover(control, slot, { ours: again, pid: leftover.activePid });
       await ensurePublication(control, publication, options.wanted);
       const { consistentPoint, snapshot } = await createSlot(walsender, slot).catch(async (error: unknown) => {

@@ -37,14 +37,22 @@ export async function identifySystem(connection: Connection): Promise<{ readonly
   return { system, end: parseLsn(end) };
 }
 
+export interface CreatedSlot {
+  readonly consistentPoint: Lsn;
+  readonly snapshot: string;
+}
+
 /** Creates the slot. The exported snapshot is the state at exactly its first position, and lives while `walsender` does nothing else.
  *  Waits for every transaction that is open now. The old spelling of the option: servers before 15 know no other. */
-export async function createSlot(
-  walsender: Connection,
-  slot: string,
-): Promise<{ readonly consistentPoint: Lsn; readonly snapshot: string }> {
+export const createSlot = (walsender: Connection, slot: string): Promise<CreatedSlot> => create(walsender, slot, '');
+
+/** As `createSlot`, but the slot goes with the connection: only its snapshot is of use. */
+export const createPassingSlot = (walsender: Connection, slot: string): Promise<CreatedSlot> =>
+  create(walsender, slot, 'TEMPORARY ');
+
+async function create(walsender: Connection, slot: string, temporary: string): Promise<CreatedSlot> {
   const [row] = await walsender.rows(
-    `CREATE_REPLICATION_SLOT ${quoteIdentifier(slot)} LOGICAL pgoutput EXPORT_SNAPSHOT`,
+    `CREATE_REPLICATION_SLOT ${quoteIdentifier(slot)} ${temporary}LOGICAL pgoutput EXPORT_SNAPSHOT`,
   );
   const [, consistentPoint, snapshot] = row ?? [];
   if (!consistentPoint || !snapshot) throw new ChangeoverError('SOURCE_PROTOCOL', 'The primary exported no snapshot');

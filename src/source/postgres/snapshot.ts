@@ -1,12 +1,15 @@
-import type { Batch, Change, Rows, SchemaStatement } from '../../change/change.ts';
+import type { Batch, Change, Message, Rows, SchemaStatement } from '../../change/change.ts';
+import { bytesOf } from '../../change/codec.ts';
 import type { Position } from '../../change/position.ts';
-import { tableName } from '../../change/table.ts';
+import { type Table, tableName } from '../../change/table.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
 import { COPY_DATA, query, READY_FOR_QUERY } from '../../engine/postgres/message.ts';
 import { Wire } from '../../engine/postgres/wire.ts';
 import { pumped } from '../../flow/pumped.ts';
 import { publish } from '../../telemetry.ts';
-import { type Chunk, chunksOf, copySql, extentsOf } from './chunks.ts';
+import type { CaughtUp } from './catch-up.ts';
+import { type Chunk, chunksOf, copySql, type Extent, extentsOf } from './chunks.ts';
+import { caughtUpMessage, copiedMessage, fingerprint, type Opening, openedMessage } from './progress.ts';
 import { readSchema } from './schema/read.ts';
 import { replicatedTables } from './tables.ts';
 
@@ -23,26 +26,46 @@ export interface SnapshotOptions {
   /** The position that the snapshot shows. */
   readonly at: Position;
   readonly wanted: (table: { schema: string; name: string }) => boolean;
+  /** What to go on with: called with the tables that are copied already. */
+  readonly former?: Former | undefined;
 }
 
-/** The schema and all rows that the snapshot shows, as pieces whose last has the snapshot's position for its end. */
+export interface Former {
+  readonly opening: Opening;
+  /** What became of rows that are copied already, up to the snapshot. */
+  readonly caughtUp: (copied: (table: Table) => boolean) => AsyncIterable<CaughtUp>;
+}
+
+const piece = (changes: readonly Change[], end?: Position): Batch => ({
+  after: undefined,
+  starts: false,
+  changes,
+  end,
+});
+
+/** The schema and all rows that the snapshot shows, as pieces whose last has the snapshot's position for its end. With a `former`
+ *  copy, which must be fit to go on with, only what that one lacks: its tables are brought up to the snapshot, the others copied. */
 export async function* snapshotPieces(options: SnapshotOptions, signal: AbortSignal): AsyncGenerator<Batch> {
-  const { reading, at, wanted } = options;
+  const { reading, at, wanted, former } = options;
   const [first] = reading;
   const tables = await replicatedTables(first, wanted);
+  const extents = await extentsOf(first);
+  const copied = new Set(former?.opening.copied);
+  const left = tables.filter((table) => !copied.has(tableName(table)));
   const script = await readSchema(first, wanted);
-  const chunks = chunksOf(tables, await extentsOf(first));
-  const piece = (changes: readonly Change[], end?: Position): Batch => ({
-    after: undefined,
-    starts: false,
-    changes,
-    end,
-  });
-  yield piece([{ kind: 'snapshot', tables }]);
+  const opening = { at, changes: 0, ...former?.opening, tables: fingerprintsOf(tables, extents), copied: [...copied] };
+  yield piece([{ kind: 'snapshot', tables: left }, openedMessage(opening)]);
   for (const statements of lots(script.beforeRows)) yield piece([{ kind: 'schema', statements }]);
-  const blocks = pumped<Rows>(
+  if (former && copied.size > 0) {
+    // Or each change would look for its row through the whole table.
+    for (const statements of lots(script.afterRows.filter(isPrimaryKey))) yield piece([{ kind: 'schema', statements }]);
+    yield* broughtUp(former, copied);
+    yield piece([caughtUpMessage(at, 0)]);
+  }
+  const chunks = chunksOf(left, extents);
+  const blocks = pumped<Rows | Message>(
     {
-      produce: (give, both) => copyChunks({ reading, chunks, give: (rows) => give(rows, rows.block.length) }, both),
+      produce: (give, both) => copyChunks({ reading, chunks, give: (one) => give(one, bytesOf(one)) }, both),
       bytesMax: aheadBytesMax,
       takeBytesMax: blockBytes,
     },
@@ -53,7 +76,38 @@ export async function* snapshotPieces(options: SnapshotOptions, signal: AbortSig
   yield piece([], at);
 }
 
-type Give = (rows: Rows) => Promise<void>;
+const isPrimaryKey = ({ sql }: SchemaStatement): boolean => /^ALTER TABLE .* ADD CONSTRAINT .* PRIMARY KEY/s.test(sql);
+
+/** Each change once: what a run that was interrupted told already is left out, also of a transaction that it was in the middle of. */
+async function* broughtUp(former: Former, copied: ReadonlySet<string>): AsyncGenerator<Batch> {
+  let { at, changes: count } = former.opening;
+  let told = count;
+  count = 0;
+  for await (const { changes, end } of former.caughtUp((table) => copied.has(tableName(table)))) {
+    const news = changes.slice(told);
+    told = Math.max(0, told - changes.length);
+    count = end ? 0 : count + changes.length;
+    at = end ?? at;
+    if (news.length > 0) yield piece([...news, caughtUpMessage(at, count)]);
+  }
+}
+
+const fingerprintsOf = (tables: readonly Table[], extents: ReadonlyMap<string, Extent>): ReadonlyMap<string, string> =>
+  new Map(
+    tables.map((table) => [tableName(table), fingerprint(extents.get(tableName(table))?.oid ?? '', table)] as const),
+  );
+
+/** Whether one can go on from there: not where a table that is copied is gone or another by now, because what the stream says of it
+ *  would not fit. */
+export async function isFit(
+  { tables, copied }: Opening,
+  { reading: [first], wanted }: SnapshotOptions,
+): Promise<boolean> {
+  const now = fingerprintsOf(await replicatedTables(first, wanted), await extentsOf(first));
+  return copied.every((name) => tables.has(name) && now.get(name) === tables.get(name));
+}
+
+type Give = (one: Rows | Message) => Promise<void>;
 
 interface Copying {
   readonly reading: readonly Connection[];
@@ -65,6 +119,8 @@ interface Copying {
 async function copyChunks({ reading, chunks, give }: Copying, signal: AbortSignal): Promise<void> {
   const failed = new AbortController();
   const left = chunks.values();
+  const parts = new Map<Table, number>();
+  for (const { table } of chunks) parts.set(table, 1 + (parts.get(table) ?? 0));
   const progress = { rows: 0, bytes: 0, bytesAll: chunks.reduce((sum, { bytes }) => sum + bytes, 0) };
   const tell = (): void => publish('changeover:copying', { ...progress });
   tell();
@@ -76,6 +132,10 @@ async function copyChunks({ reading, chunks, give }: Copying, signal: AbortSigna
         await give(rows);
         progress.rows += rows.count;
       });
+      const partsLeft = (parts.get(chunk.table) ?? 0) - 1;
+      parts.set(chunk.table, partsLeft);
+      // Behind all of its rows, whoever read them: what waits for the broker waits in one queue.
+      if (partsLeft === 0) await give(copiedMessage(chunk.table));
       progress.bytes += chunk.bytes;
       tell();
     }
@@ -99,7 +159,7 @@ function* lots(statements: readonly SchemaStatement[]): Generator<readonly Schem
 
 /** Hands over a chunk's rows in blocks of whole rows: COPY sends each row as one frame.
  *  https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY */
-async function copyOut(wire: Wire, chunk: Chunk, give: Give): Promise<void> {
+async function copyOut(wire: Wire, chunk: Chunk, give: (rows: Rows) => Promise<void>): Promise<void> {
   const { table } = chunk;
   await wire.send(query(copySql(chunk)));
   let block = Buffer.allocUnsafe(blockBytes);

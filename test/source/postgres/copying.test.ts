@@ -102,9 +102,9 @@ const table = (name: string, ...columns: string[]): Table => ({
 
 test('chunks are of equal size and leave no page out, also none that is added later', () => {
   const extents = new Map([
-    ['public.a', { pages: 10_000, bytes: 100_000_000, rows: 1 }],
-    ['public.b', { pages: undefined, bytes: 100_000_000, rows: undefined }],
-    ['public.c', { pages: 2, bytes: 900_000_000, rows: 1 }],
+    ['public.a', { oid: '1', pages: 10_000, bytes: 100_000_000 }],
+    ['public.b', { oid: '1', pages: undefined, bytes: 100_000_000 }],
+    ['public.c', { oid: '1', pages: 2, bytes: 900_000_000 }],
   ]);
   const tables = [table('a', 'x', 'Y'), table('b'), table('c', 'x'), table('d', 'x')];
   assert.deepEqual(chunksOf(tables, extents).map(copySql), [

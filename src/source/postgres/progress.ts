@@ -1,0 +1,79 @@
+import { createHash } from 'node:crypto';
+import type { Message } from '../../change/change.ts';
+import type { Position } from '../../change/position.ts';
+import { type Table, tableName } from '../../change/table.ts';
+import { lsn, positionOf } from '../../engine/postgres/lsn.ts';
+
+/* What a snapshot tells of itself on its way through the broker, for whoever goes on with it after a crash. JSON in messages, which
+   apply passes over. */
+
+/** No application's: messages of the source's stream are left out of a run that has these. */
+const prefix = 'changeover copy';
+
+type Told =
+  /** Begins a copy, or goes on with one: what was told before is in here, or void. */
+  | {
+      readonly told: 'opened';
+      readonly origin: string;
+      readonly at: string;
+      readonly changes: number;
+      /** Of every table, so that it is known again. */
+      readonly tables: Readonly<Record<string, string>>;
+      readonly copied: readonly string[];
+    }
+  /** All rows of a table are in the broker. */
+  | { readonly told: 'copied'; readonly table: string }
+  /** All that is copied is in the broker as of this position, and of the transaction behind it so many changes. */
+  | { readonly told: 'caughtUp'; readonly at: string; readonly changes: number };
+
+const message = (told: Told): Message => ({ kind: 'message', prefix, content: Buffer.from(JSON.stringify(told)) });
+
+export interface Opening {
+  /** The position that what is copied is as of. */
+  readonly at: Position;
+  /** How many changes of the transaction behind `at` are in the broker too: it is too big to hold. */
+  readonly changes: number;
+  readonly tables: ReadonlyMap<string, string>;
+  /** Names of tables whose rows are all in the broker. */
+  readonly copied: readonly string[];
+}
+
+export const openedMessage = ({ at, changes, tables, copied }: Opening): Message =>
+  message({
+    told: 'opened',
+    origin: at.origin,
+    at: String(at.order),
+    changes,
+    tables: Object.fromEntries(tables),
+    copied,
+  });
+
+export const copiedMessage = (table: Table): Message => message({ told: 'copied', table: tableName(table) });
+
+export const caughtUpMessage = (at: Position, changes: number): Message =>
+  message({ told: 'caughtUp', at: String(at.order), changes });
+
+/** What tells that a table is the same and has the same shape. */
+export const fingerprint = (oid: string, { identity, columns }: Table): string =>
+  createHash('sha256')
+    .update(JSON.stringify([oid, identity, columns]))
+    .digest('base64url')
+    .slice(0, 22);
+
+/** How far a snapshot came, by its messages in their order. Undefined: it told nothing that one could go on with. */
+export function progressOf(messages: readonly Message[]): Opening | undefined {
+  let opening: Opening | undefined;
+  for (const one of messages) {
+    if (one.prefix !== prefix) continue;
+    const told = JSON.parse(one.content.toString()) as Told;
+    if (told.told === 'opened') {
+      const at = positionOf(told.origin, lsn(BigInt(told.at)));
+      opening = { at, changes: told.changes, tables: new Map(Object.entries(told.tables)), copied: told.copied };
+    } else if (opening && told.told === 'copied') {
+      opening = { ...opening, copied: [...opening.copied, told.table] };
+    } else if (opening && told.told === 'caughtUp') {
+      opening = { ...opening, at: positionOf(opening.at.origin, lsn(BigInt(told.at))), changes: told.changes };
+    }
+  }
+  return opening;
+}

@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Batch, Message } from '../../../src/change/change.ts';
+import { cells, type Row } from '../../../src/change/row.ts';
+import { tableName } from '../../../src/change/table.ts';
+import type { Source } from '../../../src/source/source.ts';
+import { parseCopyText } from '../../../src/target/memory/copy-text.ts';
+import { sharedServer } from '../../servers/shared.ts';
+import { type Primary, primary } from './primary.ts';
+
+/* A copy that was interrupted goes on: with what its pieces told, under a later snapshot. */
+
+const server = sharedServer();
+
+/** `a` is copied first, `b` has several blocks, `c` comes last. */
+const tables = [
+  'CREATE TABLE public.a (id int PRIMARY KEY, v text, long text)',
+  'ALTER TABLE public.a ALTER long SET STORAGE EXTERNAL',
+  `INSERT INTO public.a SELECT n, 'a', repeat('x', 3000) FROM generate_series(1, 100) n`,
+  'CREATE TABLE public.b (id int PRIMARY KEY, words text)',
+  `INSERT INTO public.b SELECT n, repeat('b', 3000) FROM generate_series(1, 3000) n`,
+  'CREATE TABLE public.c (v text)',
+  `INSERT INTO public.c VALUES ('c'), ('c')`,
+];
+
+async function prepared(...statements: string[]): Promise<Primary> {
+  const there = primary(await server.database());
+  for (const statement of [...tables, ...statements]) await there.connection.rows(statement);
+  return there;
+}
+
+/** What a broker has of an interrupted snapshot, and what of it is in a target that took it all. */
+class Copy {
+  readonly pieces: Batch[] = [];
+  readonly #rows = new Map<string, (string | null)[][]>();
+
+  get told(): readonly Message[] {
+    return this.pieces.flatMap(({ changes }) => changes.filter((change) => change.kind === 'message'));
+  }
+
+  /** How often the rows of a table came as blocks. */
+  rowsCopied(name: string): number {
+    return this.pieces
+      .flatMap(({ changes }) => changes)
+      .reduce((sum, change) => sum + (change.kind === 'rows' && change.table.name === name ? change.count : 0), 0);
+  }
+
+  /** Goes on until `isEnough`, or to the end. */
+  async take(source: Source, isEnough: (piece: Batch) => boolean, signal: AbortSignal): Promise<void> {
+    const again = this.pieces.length > 0;
+    for await (const piece of source.snapshot({ again, told: this.told }, signal)) {
+      this.pieces.push(piece);
+      if (isEnough(piece)) return;
+    }
+  }
+
+  /** The rows of a table: every row comes once, and whatever changes is there. */
+  content(name: string): string[] {
+    for (const { changes } of this.pieces.splice(0)) for (const change of changes) this.#write(change);
+    return (this.#rows.get(name) ?? []).map((row) => JSON.stringify(row)).toSorted();
+  }
+
+  #write(change: Batch['changes'][number]): void {
+    if (change.kind === 'snapshot') for (const table of change.tables) this.#rows.set(tableName(table), []);
+    if (change.kind === 'truncate') for (const table of change.tables) this.#rows.set(tableName(table), []);
+    if (!('table' in change)) return;
+    const name = tableName(change.table);
+    const rows = this.#rows.get(name);
+    assert.ok(rows, `${name} was announced`);
+    if (change.kind === 'rows')
+      rows.push(...parseCopyText(change.block).map((row) => row.map((cell) => cell && cell.toString())));
+    if (change.kind === 'insert') rows.push(texts(change.after).map((cell) => cell ?? null));
+    if (change.kind !== 'update' && change.kind !== 'delete') return;
+    const was = texts(change.kind === 'delete' ? change.before : (change.before ?? change.after));
+    const at = rows.findIndex((row) =>
+      change.table.identity === 'full' ? was.every((cell, index) => cell === row[index]) : row[0] === was[0],
+    );
+    assert.ok(at >= 0, `The row of ${name} that changes is there`);
+    const former = rows[at] ?? [];
+    rows.splice(at, 1);
+    if (change.kind === 'update')
+      rows.push(texts(change.after).map((cell, index) => (cell === undefined ? (former[index] ?? null) : cell)));
+  }
+}
+
+/** Undefined is unchanged. */
+const texts = (row: Row): (string | null | undefined)[] =>
+  [...cells(row)].map((cell) => (Buffer.isBuffer(cell) ? cell.toString() : cell === 'unchanged' ? undefined : null));
+
+async function assertWhole(copy: Copy, { connection }: Primary, ...names: string[]): Promise<void> {
+  assert.ok(copy.pieces.at(-1)?.end, 'The copy came to its end');
+  for (const name of names) {
+    const rows = await connection.rows(`SELECT * FROM public.${name}`);
+    const [ours, theirs] = [copy.content(`public.${name}`), rows.map((row) => JSON.stringify(row)).toSorted()];
+    assert.equal(ours.length, theirs.length, `${name} has as many rows`);
+    assert.ok(
+      ours.every((row, index) => row === theirs[index]),
+      `${name} has the same rows`,
+    );
+  }
+}
+
+const has = (piece: Batch, name: string): boolean =>
+  piece.changes.some((change) => change.kind === 'rows' && change.table.name === name);
+const toTheEnd = (): boolean => false;
+const one = { copyConnections: 1 };
+
+test('what is copied is not copied again, and is brought up to the later snapshot', async ({ signal }) => {
+  await using there = await prepared();
+  await using source = there.open(one);
+  const copy = new Copy();
+  await copy.take(source, (piece) => has(piece, 'b'), signal);
+  await there.transact(
+    'DELETE FROM public.a WHERE id <= 10',
+    `UPDATE public.a SET v = 'changed' WHERE id BETWEEN 11 AND 20`,
+    'UPDATE public.a SET id = -id WHERE id = 30',
+    `INSERT INTO public.a VALUES (1000, 'new', 'short')`,
+    'DELETE FROM public.b WHERE id % 2 = 0',
+    `UPDATE public.b SET words = 'changed' WHERE id = 1`,
+    `INSERT INTO public.c VALUES ('c')`,
+  );
+  await copy.take(source, toTheEnd, signal);
+  assert.equal(copy.rowsCopied('a'), 100);
+  assert.equal(copy.rowsCopied('c'), 3);
+  assert.ok(copy.pieces.filter(({ starts }) => starts).length === 1);
+  await assertWhole(copy, there, 'a', 'b', 'c');
+});
+
+test('an interruption of what goes on leaves nothing out and tells nothing twice, also within a large transaction', async ({
+  signal,
+}) => {
+  await using there = await prepared('CREATE TABLE public.aa (v text)', `INSERT INTO public.aa VALUES ('x')`);
+  await using source = there.open(one);
+  const copy = new Copy();
+  await copy.take(source, (piece) => has(piece, 'b'), signal);
+  await there.transact(`INSERT INTO public.aa SELECT repeat('y', 1000) FROM generate_series(1, 4000)`);
+  for (let round = 0; round < 3; round += 1) {
+    let pieces = 0;
+    await copy.take(
+      source,
+      (piece) => {
+        if (piece.changes.some(({ kind }) => kind === 'insert')) pieces += 1;
+        return pieces > 0;
+      },
+      signal,
+    );
+    await there.transact(
+      `INSERT INTO public.aa VALUES ('round ${round}')`,
+      `UPDATE public.a SET v = '${round}' WHERE id = 1`,
+    );
+  }
+  await copy.take(source, toTheEnd, signal);
+  await assertWhole(copy, there, 'a', 'aa', 'b', 'c');
+});
+
+test('a table that is another by now makes the copy begin again', async ({ signal }) => {
+  await using there = await prepared();
+  await using source = there.open(one);
+  const copy = new Copy();
+  await copy.take(source, (piece) => has(piece, 'b'), signal);
+  await there.transact('ALTER TABLE public.a ADD more int', 'UPDATE public.a SET more = id');
+  await copy.take(source, toTheEnd, signal);
+  assert.equal(copy.rowsCopied('a'), 200);
+  await assertWhole(copy, there, 'a', 'b', 'c');
+});
+
+test('a copy whose slot is gone, or that told nothing, begins again', async ({ signal }) => {
+  await using there = await prepared();
+  await using source = there.open(one);
+  const copy = new Copy();
+  await copy.take(source, (piece) => has(piece, 'b'), signal);
+  await there.lose('nothing');
+  await there.transact('DELETE FROM public.a WHERE id = 1');
+  await copy.take(source, (piece) => has(piece, 'b'), signal);
+  assert.equal(copy.rowsCopied('a'), 199);
+  const untold = new Copy();
+  untold.pieces.push({ after: undefined, starts: true, changes: [], end: undefined });
+  await untold.take(source, toTheEnd, signal);
+  await assertWhole(untold, there, 'a', 'b', 'c');
+});
+
+test('nothing but our slot is left at the primary by a copy that went on', async ({ signal }) => {
+  await using there = await prepared();
+  await using source = there.open(one);
+  const copy = new Copy();
+  await copy.take(source, (piece) => has(piece, 'b'), signal);
+  await copy.take(source, (piece) => has(piece, 'b'), signal);
+  await copy.take(source, toTheEnd, signal);
+  const slots = await there.connection.rows('SELECT slot_name, temporary FROM pg_replication_slots');
+  assert.deepEqual(slots, [['changeover_test', 'f']]);
+});
