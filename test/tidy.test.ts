@@ -33,6 +33,7 @@ const drivers: Record<string, RegExp> = {
   pg: /^src\/engine\/postgres\//,
   'pg-copy-streams': /^src\/(engine|source|target)\/postgres\//,
   '@nats-io/transport-node': /^src\/broker\/nats\//,
+  '@platformatic/kafka': /^src\/broker\/kafka\//,
   '@nats-io/jetstream': /^src\/broker\/nats\//,
   commander: /^src\/(cli|main)/,
   yaml: /^src\/config\//,

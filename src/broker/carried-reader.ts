@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeBatch } from '../change/codec.ts';
 import { type Offset, offset } from '../change/position.ts';
 import { ChangeoverError } from '../error.ts';
@@ -21,6 +22,9 @@ export async function openCarriedReader(carrier: Carrier, signal: AbortSignal): 
   return new ReaderOfCarrier(carrier, stream);
 }
 
+/** How often a server that may be behind is asked again. */
+const behindMs = 200;
+
 class ReaderOfCarrier implements CarriedReader {
   readonly stream: string;
   readonly #carrier: Carrier;
@@ -43,7 +47,12 @@ class ReaderOfCarrier implements CarriedReader {
 
   async *#readFrom(from: Offset, stop: AbortSignal): AsyncGenerator<Entry, void> {
     if (stop.aborted) return;
-    const { extent, state } = await findEnd(this.#carrier, stop);
+    const untilMs = performance.now() + this.#carrier.behindMsMax;
+    let { extent, state } = await findEnd(this.#carrier, stop);
+    while (from > state.next && performance.now() < untilMs) {
+      await sleep(behindMs, undefined, { signal: stop });
+      ({ extent, state } = await findEnd(this.#carrier, stop));
+    }
     if (from > state.next) throw gap(this.#carrier, from, `it ends before ${state.next}`);
     const { place, warmFrom } = await findStart(this.#carrier, from, extent);
     const found = yield* this.#readAt({ from, place, warmFrom }, stop);

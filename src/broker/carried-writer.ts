@@ -5,12 +5,15 @@ import { type Epoch, type Offset, offset, type Position } from '../change/positi
 import { assert, ChangeoverError, isCode } from '../error.ts';
 import type { Broker } from './broker.ts';
 import type { Carrier } from './carrier.ts';
-import { between, decoded, findEnd, findStart, recordsAtOnceMax } from './find.ts';
+import { between, decoded, findEnd, findStart } from './find.ts';
 import { pack } from './pack.ts';
 import { emptyState, encodeRecord, type SealedEntry, type StreamState } from './record.ts';
 
 /** Bytes that share one answer of the server: enough that its way there and back vanishes, few enough to hold twice. */
 const groupBytesMax = 4 * 1024 * 1024;
+/** Records on their way at the same time, where the server takes each only behind the one before it. Elsewhere it is one by one: if
+ *  the first of two were lost and the second not, there would be a hole; and the writer looks after each whether it was followed. */
+const recordsAtOnceMax = 8;
 /** How often what is released is trimmed. */
 const trimMs = 60_000;
 
@@ -167,8 +170,8 @@ class CarriedBroker implements Broker {
       before: this.#state,
       recordBytesMax,
     });
-    for (let done = 0; done < records.length; done += recordsAtOnceMax)
-      await this.#publish(records.slice(done, done + recordsAtOnceMax));
+    const atOnce = this.#carrier.isFenced ? recordsAtOnceMax : 1;
+    for (let done = 0; done < records.length; done += atOnce) await this.#publish(records.slice(done, done + atOnce));
     this.#state = after;
     if (performance.now() - this.#trimmedAtMs >= trimMs) await this.#trim();
   }

@@ -20,8 +20,11 @@ export interface Carrier extends AsyncDisposable {
   /** For people: `stream shop of NATS`. */
   readonly name: string;
   readonly recordBytesMax: number;
-  /** The server itself refuses records of a writer that another one has followed. Else they can come, and readers pass over them. */
+  /** The server itself takes a record only at the expected place, and so none of a writer that another one has followed. Else they can
+   *  come, and readers pass over them. */
   readonly isFenced: boolean;
+  /** How much later than acknowledged a record may show in `extent`, milliseconds. */
+  readonly behindMsMax: number;
   /** Puts records at the end, in this order; resolves to their places once they would survive a crash. `expected`: the place of the
    *  first, if nobody else writes; a server that fences throws BROKER_LOCKED when it is not. After any failure the outcome is unknown. */
   publish(records: readonly Buffer[], expected: number): Promise<readonly number[]>;

@@ -11,11 +11,9 @@ import {
 } from './record.ts';
 import { Sieve } from './sieve.ts';
 
-/** Records that a writer sends before it looks whether it was followed meanwhile. So many, at the most, can come from it after that. */
-export const recordsAtOnceMax = 8;
-/** Records to look at before one that is to be trusted, at a server that does not fence: more than three writers that were followed one
- *  right after the other can have left there, so that one at least is of the writer that leads. */
-const strayRecordsMax = 4 * recordsAtOnceMax;
+/** Records to look at before one that is to be trusted, at a server that does not fence: a writer that was followed can leave one
+ *  behind the claim, since it then looks, and four are more than three such writers, one right after the other, can leave. */
+const strayRecordsMax = 4;
 
 export interface FoundEnd {
   readonly extent: Extent;

@@ -8,7 +8,6 @@ const later: Readonly<Record<string, string>> = {
   mysql: 'this version replicates PostgreSQL only; take this site out',
   mariadb: 'this version replicates PostgreSQL only; take this site out',
   duckdb: 'this version replicates PostgreSQL only; take this site out',
-  kafka: 'this version carries changes in its own log only; write broker: { log: ./changeover-data }',
   rabbitmq: 'this version carries changes in its own log only; write broker: { log: ./changeover-data }',
 };
 

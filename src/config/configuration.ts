@@ -29,7 +29,7 @@ export interface Site {
   readonly role: 'peer' | 'warehouse';
 }
 
-export type BrokerPlan = LogPlan | NatsPlan;
+export type BrokerPlan = LogPlan | NatsPlan | KafkaPlan;
 
 /** The embedded log. Entries that a known secondary still needs are kept whatever the retention says. */
 export interface LogPlan {
@@ -46,6 +46,13 @@ export interface NatsPlan {
   readonly servers: readonly string[];
   readonly stream: string;
   /** How long entries are wanted back at the least: what `check` measures the server's own retention by. */
+  readonly retentionMs: number;
+}
+
+export interface KafkaPlan {
+  readonly kind: 'kafka';
+  readonly bootstrap: readonly string[];
+  readonly topic: string;
   readonly retentionMs: number;
 }
 

@@ -14,6 +14,7 @@ export function crossCheck(tree: Tree): readonly Problem[] {
     ...siteCount(tree, sites),
     ...primary(tree, sites),
     ...addresses(tree, sites),
+    ...brokers(tree),
     ...tiers(tree),
     ...heartbeat(tree),
   ];
@@ -61,6 +62,13 @@ function addresses(tree: Tree, sites: Mapping | undefined): readonly Problem[] {
       );
   }
   return problems;
+}
+
+function brokers(tree: Tree): readonly Problem[] {
+  const given = ['nats', 'kafka', 'rabbitmq'].filter((kind) => mapping(tree, ['broker', kind]) !== undefined);
+  return given
+    .slice(1)
+    .map((kind) => at(tree, ['broker', kind], 'key', `broker.${given[0]} is given already; one broker carries a lane`));
 }
 
 /** An objective for a tier that no table has would be promised to nobody. */

@@ -29,8 +29,9 @@ export function normalised(file: ConfigurationFile, base: string): Configuration
   };
 }
 
-function brokerOf({ nats, keep, keep_at_most }: ConfigurationFile['broker'], folder: string): BrokerPlan {
+function brokerOf({ nats, kafka, keep, keep_at_most }: ConfigurationFile['broker'], folder: string): BrokerPlan {
   if (nats) return { kind: 'nats', servers: serversOf(nats.servers), stream: nats.stream, retentionMs: keep };
+  if (kafka) return { kind: 'kafka', bootstrap: serversOf(kafka.bootstrap), topic: kafka.topic, retentionMs: keep };
   return { kind: 'log', folder: join(folder, 'log'), retentionMs: keep, retentionBytesMax: keep_at_most };
 }
 

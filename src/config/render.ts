@@ -40,6 +40,8 @@ function writtenBroker(broker: BrokerPlan): object {
       return { keep, keep_at_most: formatSizeBytes(broker.retentionBytesMax) };
     case 'nats':
       return { nats: { servers: broker.servers.map(redactServer).join(','), stream: broker.stream }, keep };
+    case 'kafka':
+      return { kafka: { bootstrap: broker.bootstrap.join(','), topic: broker.topic }, keep };
     default:
       return unreachable(broker);
   }

@@ -177,6 +177,21 @@ const nats = z.strictObject({
   stream: streamName,
 });
 
+const kafka = z.strictObject({
+  bootstrap: described(
+    z.string().refine((text) => serversOf(text).every(isHostAndPort), {
+      error: 'is no address of Kafka; write host:9092, several with commas between them',
+    }),
+    {
+      says: 'Addresses of some brokers of the cluster, with commas between them; they tell the others.',
+      right: 'an address like kafka-1:9092',
+      example: '"kafka-1:9092,kafka-2:9092"',
+      required: true,
+    },
+  ),
+  topic: streamName,
+});
+
 const log = z.strictObject({
   log: described(z.string().min(1).prefault('./changeover-data'), {
     says: 'Folder of the embedded log and of everything else that we keep on disk. Relative paths start at this file.',
@@ -190,6 +205,12 @@ const log = z.strictObject({
     why: 'Where capture and apply run on different machines. Only entries that every secondary has are removed there.',
     right: 'a mapping like { servers: "nats://localhost:4222", stream: shop }',
     example: '{ servers: "nats://localhost:4222", stream: shop }',
+  }),
+  kafka: described(kafka.optional(), {
+    says: 'Carries the changes in a topic of Kafka instead of in our own log. 3.9 or later.',
+    why: 'Where capture and apply run on different machines. Only entries that every secondary has are removed there.',
+    right: 'a mapping like { bootstrap: "kafka-1:9092", topic: shop }',
+    example: '{ bootstrap: "kafka-1:9092", topic: shop }',
   }),
   keep: duration(
     { default: '24h', least: '0s', most: '3650d' },
@@ -212,6 +233,8 @@ export const serversOf = (text: string): readonly string[] => text.split(',').ma
 
 const isServer = (server: string): boolean =>
   /^((nats|tls):\/\/)?([^@/]+@)?(\[[0-9a-f:]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/i.test(server);
+
+const isHostAndPort = (server: string): boolean => /^(\[[0-9a-f:]+\]|[A-Za-z0-9._-]+):\d{1,5}$/i.test(server);
 
 /** The file as it is written; `load.ts` turns it into a Configuration. */
 export const fileSchema = z.strictObject({

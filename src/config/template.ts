@@ -26,7 +26,9 @@ export function template(): string {
     ...part('primary', '', 'primary: london', ''),
     ...part('broker', '', 'broker:'),
     ...part('broker.log', '  ', 'log: ./changeover-data'),
-    ...['nats', 'nats.servers', 'nats.stream'].flatMap((key) => part(`broker.${key}`, '  ')),
+    ...['nats', 'nats.servers', 'nats.stream', 'kafka', 'kafka.bootstrap', 'kafka.topic'].flatMap((key) =>
+      part(`broker.${key}`, '  '),
+    ),
     ...atDefault('broker.keep', '  '),
     ...atDefault('broker.keep_at_most', '  '),
     '',

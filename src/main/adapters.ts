@@ -5,7 +5,7 @@ import { offset } from '../change/position.ts';
 import type { LogFinding } from '../cli/house.ts';
 import { type BrokerPlan, type Configuration, type Site, secondariesOf } from '../config/configuration.ts';
 import { wanted } from '../config/tables.ts';
-import { ChangeoverError } from '../error.ts';
+import { ChangeoverError, unreachable } from '../error.ts';
 import type { Source, SourceInspector } from '../source/source.ts';
 import type { Target, TargetInspector } from '../target/target.ts';
 
@@ -75,13 +75,25 @@ async function enrolInLog(configuration: Configuration, folder: string, signal: 
 type RemotePlan = Exclude<BrokerPlan, { readonly kind: 'log' }>;
 
 async function openRemoteBroker(plan: RemotePlan, signal: AbortSignal): Promise<Broker> {
-  const { openNatsBroker } = await import('../broker/nats/carrier.ts');
-  return openNatsBroker(plan, signal);
+  switch (plan.kind) {
+    case 'nats':
+      return (await import('../broker/nats/carrier.ts')).openNatsBroker(plan, signal);
+    case 'kafka':
+      return (await import('../broker/kafka/carrier.ts')).openKafkaBroker(plan, signal);
+    default:
+      return unreachable(plan);
+  }
 }
 
 async function openRemoteReader(plan: RemotePlan, signal: AbortSignal): Promise<CarriedReader> {
-  const { openNatsReader } = await import('../broker/nats/carrier.ts');
-  return openNatsReader(plan, signal);
+  switch (plan.kind) {
+    case 'nats':
+      return (await import('../broker/nats/carrier.ts')).openNatsReader(plan, signal);
+    case 'kafka':
+      return (await import('../broker/kafka/carrier.ts')).openKafkaReader(plan, signal);
+    default:
+      return unreachable(plan);
+  }
 }
 
 export async function openReader({ broker }: Configuration, signal: AbortSignal): Promise<BrokerReader> {
@@ -91,9 +103,15 @@ export async function openReader({ broker }: Configuration, signal: AbortSignal)
 }
 
 export async function openBrokerInspector({ broker }: Configuration): Promise<BrokerInspector> {
-  if (broker.kind === 'nats') {
-    const { openNatsInspector } = await import('../broker/nats/inspect.ts');
-    return openNatsInspector({ ...broker, keepMs: broker.retentionMs });
+  switch (broker.kind) {
+    case 'nats':
+      return (await import('../broker/nats/inspect.ts')).openNatsInspector({ ...broker, keepMs: broker.retentionMs });
+    case 'kafka':
+      return (await import('../broker/kafka/inspect.ts')).openKafkaInspector({ ...broker, keepMs: broker.retentionMs });
+    case 'log':
+      break;
+    default:
+      return unreachable(broker);
   }
   const { folder } = broker;
   return {

@@ -150,9 +150,14 @@ const slips: readonly (readonly [string, (text: string) => string, readonly stri
     'a broker of NATS without its stream, at no address',
     (text) => `${text}broker: { nats: { servers: "http://user:secret@there" } }\n`,
     [
-      '6:28 broker.nats.servers: is no address of NATS; write nats://host:4222, several with commas between them',
       '6:11 broker.nats.stream: is missing; write letters, digits, _ and -, for example shop',
+      '6:28 broker.nats.servers: is no address of NATS; write nats://host:4222, several with commas between them',
     ],
+  ],
+  [
+    'two brokers for one lane',
+    (text) => `${text}broker: { nats: { servers: one, stream: a }, kafka: { bootstrap: "one:9092", topic: a } }\n`,
+    ['6:46 broker.kafka: broker.nats is given already; one broker carries a lane'],
   ],
   ['an empty file', () => '# nothing\n', ['1:1 the file is empty; changeover init writes one to start from']],
 ];

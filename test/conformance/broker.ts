@@ -14,16 +14,25 @@ export interface BrokerUnderTest extends AsyncDisposable {
   afterCrash(): Promise<BrokerUnderTest>;
 }
 
+export interface ConformanceOptions {
+  readonly timeoutMs?: number;
+  /** How often the stream is begun anew over what a crash would leave. */
+  readonly crashes?: number;
+  /** Whether what is released is trimmed, or the broker forgets by rules of its own. */
+  readonly trimming?: 'released' | 'own';
+}
+
 /** Registers what every broker must do, over the one that `open` makes. */
 export function brokerConformance(
   name: string,
   open: () => Promise<BrokerUnderTest>,
-  { timeoutMs = 60_000 }: { readonly timeoutMs?: number } = {},
+  { timeoutMs = 60_000, crashes = 5, trimming = 'released' }: ConformanceOptions = {},
 ): void {
   suite(`the broker ${name}`, { timeout: timeoutMs }, () => {
-    writing(open);
+    writing(open, crashes);
     reading(open);
     waiting(open);
+    if (trimming === 'released') trimmed(open);
     letting(open);
   });
 }
@@ -49,7 +58,7 @@ async function appendAll(writer: Broker, batches: readonly Batch[]): Promise<voi
   await Promise.all(batches.map((batch) => writer.append(first, batch)));
 }
 
-function writing(open: Open): void {
+function writing(open: Open, crashes: number): void {
   test('keeps batches in the order of their appends and gives them back as they were', async ({ signal }) => {
     await using broker = await open();
     await using writer = await broker.openWriter(signal);
@@ -65,7 +74,7 @@ function writing(open: Open): void {
   test('an append has resolved only when a crash leaves the batch there', async ({ signal }) => {
     await using broker = await open();
     await using writer = await broker.openWriter(signal);
-    for (const batch of wholes(5)) {
+    for (const batch of wholes(crashes)) {
       const at = await writer.append(first, batch);
       await using left = await broker.afterCrash();
       await using again = await left.openWriter(signal);
@@ -278,24 +287,25 @@ const isEqual = (a: Batch | undefined, b: Batch | undefined): boolean => {
   );
 };
 
-function letting(open: Open): void {
-  const fill = async (broker: BrokerUnderTest, signal: AbortSignal): Promise<void> => {
-    await using writer = await broker.openWriter(signal);
-    for (const batch of wholes(40, 1, 10_000)) await writer.append(first, batch);
-  };
-  const release = async (broker: BrokerUnderTest, consumers: Record<string, number>, signal: AbortSignal) => {
-    await using reader = await broker.openReader(signal);
-    for (const [consumer, from] of Object.entries(consumers)) await reader.release(consumer, offset(from));
-  };
-  const firstOf = async (broker: BrokerUnderTest, signal: AbortSignal): Promise<number> => {
-    await using writer = await broker.openWriter(signal);
-    await using reader = await broker.openReader(signal);
-    const { first, next } = await reader.observe();
-    assert.equal(next, 40);
-    assert.equal((await writer.tail())?.order, 40n);
-    return first;
-  };
+/** Forty transactions in entries of their own. */
+const fill = async (broker: BrokerUnderTest, signal: AbortSignal): Promise<void> => {
+  await using writer = await broker.openWriter(signal);
+  for (const batch of wholes(40, 1, 10_000)) await writer.append(first, batch);
+};
+const release = async (broker: BrokerUnderTest, consumers: Record<string, number>, signal: AbortSignal) => {
+  await using reader = await broker.openReader(signal);
+  for (const [consumer, from] of Object.entries(consumers)) await reader.release(consumer, offset(from));
+};
+const firstOf = async (broker: BrokerUnderTest, signal: AbortSignal): Promise<number> => {
+  await using writer = await broker.openWriter(signal);
+  await using reader = await broker.openReader(signal);
+  const { first, next } = await reader.observe();
+  assert.equal(next, 40);
+  assert.equal((await writer.tail())?.order, 40n);
+  return first;
+};
 
+function trimmed(open: Open): void {
   test('trims nothing that a consumer has not released, and nothing while there is none', async ({ signal }) => {
     await using broker = await open();
     await fill(broker, signal);
@@ -317,7 +327,9 @@ function letting(open: Open): void {
     await rejects(take(reader, kept - 1, 1, signal), 'BROKER_GAP');
     assert.deepEqual(batchesOf(await take(reader, kept, 40 - kept, signal)), wholes(40 - kept, kept + 1, 10_000));
   });
+}
 
+function letting(open: Open): void {
   test('everything released, the stream goes on where it stood', async ({ signal }) => {
     await using broker = await open();
     await fill(broker, signal);

@@ -45,7 +45,6 @@ export function overBroker({ name, kind, plan }: OverBroker): void {
     await story.settles();
 
     const killing = story.write(400);
-    await run.says(/running/);
     await server.kill();
     await server.start();
     await killing;

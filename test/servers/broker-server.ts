@@ -90,6 +90,8 @@ export async function openBrokerServer(kind: Kind, from?: string): Promise<Broke
       process.kill(-child.pid, 'SIGKILL');
       await ended;
       while (!(await isGone(child.pid))) await sleep(5);
+      // Behind a script, the server itself may take a moment longer.
+      while (await takesConnections(place).catch(() => false)) await sleep(5);
     },
     copy: () => openBrokerServer(kind, folder),
     async [Symbol.asyncDispose]() {

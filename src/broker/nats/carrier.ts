@@ -50,6 +50,7 @@ export async function openNatsReader(place: NatsPlace, signal: AbortSignal): Pro
 class NatsCarrier implements Carrier {
   readonly name: string;
   readonly isFenced = true;
+  readonly behindMsMax = 0;
   readonly recordBytesMax: number;
   readonly retention: Retention = {
     note: (consumer, from) => this.#note(consumer, from),

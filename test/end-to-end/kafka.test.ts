@@ -1,0 +1,8 @@
+import { kafka } from '../servers/kafka.ts';
+import { overBroker } from './over-broker.ts';
+
+overBroker({
+  name: 'Kafka',
+  kind: kafka,
+  plan: ({ port }) => ({ kafka: { bootstrap: `127.0.0.1:${port}`, topic: 'shop' } }),
+});
