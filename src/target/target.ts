@@ -30,6 +30,7 @@ export type Order = 'kept' | 'net';
 
 /** Rolls back when disposed uncommitted. Rows and checkpoint become durable together, or neither does. */
 export interface TargetTransaction extends AsyncDisposable {
+  /** Rows of a snapshot take the place of rows that have their key: a copy that goes on after an interruption meets its own. */
   write(changes: readonly Change[], order: Order): Promise<void>;
   /** Replaces the checkpoint that the transaction began with. Throws TARGET_STALE when it is not the one that is there
    *  (invariant 7): nothing is committed then. */
@@ -39,7 +40,8 @@ export interface TargetTransaction extends AsyncDisposable {
 export interface TargetObservation {
   readonly checkpoint: Checkpoint | undefined;
   readonly writing: boolean;
-  /** Rows that were missing or in the way, and were set to the source's: each is a sign of somebody writing at the secondary. */
+  /** Rows that were missing or in the way once the copy was whole, and were set to the source's: each is a sign of somebody writing
+   *  at the secondary. */
   readonly drifted: number;
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { coalesce } from '../../src/apply/coalesce.ts';
+import type { Change } from '../../src/change/change.ts';
 import type { Table } from '../../src/change/table.ts';
 import { isCode } from '../../src/error.ts';
 import { histories, tables as historyTables } from '../apply/history.ts';
@@ -328,6 +329,23 @@ export function drifting(open: Open): void {
 }
 
 export function copying(open: Open): void {
+  test('a copy that goes on meets its own rows, lacks others, and none of that is drift', async ({ signal }) => {
+    await using on = await prepared(open, [[items], [unique, ['code']]], signal);
+    const copied = async (at: number, ...changes: Change[]): Promise<void> => {
+      await using transaction = await on.target.begin(signal);
+      await transaction.write(changes, 'kept');
+      await transaction.commit(checkpointAt(at, false));
+    };
+    await copied(1, snapshotOf(items, unique), block(items, ['1', 'a'], ['2', 'b']), block(unique, ['1', 'x']));
+    await copied(2, update(items, '2', 'later'), update(items, '3', 'c'), remove(items, '4'));
+    await copied(3, block(items, ['2', 'later'], ['3', 'c'], ['5', null]));
+    assert.deepEqual(await on.there.content(items), content(['1', 'a'], ['2', 'later'], ['3', 'c'], ['5', null]));
+    assert.equal(await on.there.drifted(), 0);
+    await rejects(copied(4, block(unique, ['2', 'x'])), 'TARGET_CONFLICT');
+    await on.write(5, [update(items, '9', 'missing')]);
+    assert.equal(await on.there.drifted(), 1);
+  });
+
   test('the rows of a snapshot arrive as they are', async ({ signal }) => {
     await using on = await prepared(open, [[pairs], [keyless]], signal);
     await on.write(1, [

@@ -1,10 +1,7 @@
 import { type Table, tableName } from '../../change/table.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
 import { quoteIdentifier, quoteTable } from '../../engine/postgres/identifier.ts';
-
-/** How much one connection copies before it takes the next chunk: small enough that the last ones end together and that a copy's
- *  progress shows, large enough that what a statement costs does not. */
-const chunkBytes = 32 * 1024 * 1024;
+import type { Range } from './ranges.ts';
 
 /** Where a table's rows lie. */
 export interface Extent {
@@ -13,32 +10,51 @@ export interface Extent {
   readonly pages: number | undefined;
   /** With what is stored beside the rows (TOAST). */
   readonly bytes: number;
+  /** The file of the pages: another one once the table was rewritten. */
+  readonly file: string;
+  /** Whether a row can be looked for by its primary key, in types that PostgreSQL itself compares. */
+  readonly isKeyed: boolean;
 }
 
-/** A part of a table that one statement copies. */
-export interface Chunk {
+/** A part of a table that one statement copies. Rows that come to lie behind the last page belong to the last chunk. */
+export interface Chunk extends Range {
   readonly table: Table;
-  /** Pages `from` up to `to`, without it; open where undefined: rows that come to lie behind the last page belong to the last chunk. */
-  readonly from: number | undefined;
-  readonly to: number | undefined;
   /** Near enough, for progress. */
   readonly bytes: number;
 }
 
+export interface ChunkOptions {
+  readonly extents: ReadonlyMap<string, Extent>;
+  /** How much one connection copies before it takes the next chunk. */
+  readonly bytesMax: number;
+  /** Of these tables, by the names of `tableName`, only these pages. */
+  readonly ranges?: ReadonlyMap<string, readonly Range[]>;
+}
+
+const whole: readonly Range[] = [{ from: undefined, to: undefined }];
+
 /** The tables in chunks that hold each row once. Pages, because every table of the heap has them, whatever its key; scans of a range
  *  of them read nothing else since PostgreSQL 14. */
-export function chunksOf(tables: readonly Table[], extents: ReadonlyMap<string, Extent>): readonly Chunk[] {
+export function chunksOf(tables: readonly Table[], { extents, bytesMax, ranges }: ChunkOptions): readonly Chunk[] {
   return tables.flatMap((table) => {
-    const { pages = 0, bytes = 0 } = extents.get(tableName(table)) ?? {};
-    const count = Math.max(1, Math.min(pages, Math.ceil(bytes / chunkBytes)));
-    const bound = (index: number): number | undefined =>
-      index === 0 || index === count ? undefined : Math.floor((pages * index) / count);
-    return Array.from({ length: count }, (_, index) => ({
-      table,
-      from: bound(index),
-      to: bound(index + 1),
-      bytes: bytes / count,
-    }));
+    const name = tableName(table);
+    const { pages = 0, bytes = 0 } = extents.get(name) ?? {};
+    return (ranges?.get(name) ?? whole).flatMap((range) => {
+      const first = range.from ?? 0;
+      const count = Math.max(0, Math.min(range.to ?? pages, pages) - first);
+      const share = range === whole[0] ? bytes : (bytes * count) / Math.max(1, pages);
+      const parts = Math.max(1, Math.min(count, Math.ceil(share / bytesMax)));
+      const bound = (index: number): number | undefined => {
+        if (index === 0) return range.from;
+        return index === parts ? range.to : first + Math.floor((count * index) / parts);
+      };
+      return Array.from({ length: parts }, (_, index) => ({
+        table,
+        from: bound(index),
+        to: bound(index + 1),
+        bytes: share / parts,
+      }));
+    });
   });
 }
 
@@ -60,20 +76,26 @@ export async function extentsOf(connection: Connection): Promise<ReadonlyMap<str
   const rows = await connection.rows(
     `SELECT n.nspname, c.relname, CASE a.amname WHEN 'heap' THEN pg_catalog.pg_relation_size(c.oid) /
               pg_catalog.current_setting('block_size')::bigint END,
-            pg_catalog.pg_table_size(c.oid), c.oid
+            pg_catalog.pg_table_size(c.oid), c.oid, pg_catalog.pg_relation_filenode(c.oid),
+            c.relreplident = 'd' AND NOT EXISTS (
+              SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute k
+                ON k.attrelid = c.oid AND k.attnum = ANY (i.indkey::int2[]) AND k.atttypid >= 16384
+               WHERE i.indrelid = c.oid AND i.indisprimary)
        FROM pg_catalog.pg_class c
        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
        JOIN pg_catalog.pg_am a ON a.oid = c.relam
       WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname !~ '^pg_'`,
   );
   return new Map(
-    rows.map(([schema, name, pages, bytes, oid]) => [
+    rows.map(([schema, name, pages, bytes, oid, file, isKeyed]) => [
       tableName({ schema: schema ?? '', name: name ?? '' }),
       {
         pages: pages === null || pages === undefined ? undefined : Number(pages),
         // A table that was dropped meanwhile has no size any more.
         bytes: Number(bytes ?? 0),
         oid: oid ?? '',
+        file: file ?? '',
+        isKeyed: isKeyed === 't',
       },
     ]),
   );

@@ -36,12 +36,14 @@ export interface PostgresSourceOptions {
   readonly silenceMsMax?: number;
   /** How many connections copy at the same time. Default 2. */
   readonly copyConnections?: number;
+  /** How much of a large table is copied at once, and again where the copy was interrupted. Default 32 MB. */
+  readonly chunkBytes?: number;
 }
 
 /** A PostgreSQL primary, 14 or later, read through one logical slot. Opens nothing before it is used. */
 export function postgresSource(options: PostgresSourceOptions): Source {
   const { slot, publication } = namesOf(options.name);
-  const { silenceMsMax = 60_000, copyConnections = 2 } = options;
+  const { silenceMsMax = 60_000, copyConnections = 2, chunkBytes, wanted } = options;
   let stream: WalStream | undefined;
 
   const open = (signal: AbortSignal, replication = false): Promise<Connection> =>
@@ -64,7 +66,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
       const opening = again ? progressOf(told) : undefined;
       if (opening && leftover && isReachable(opening, { system, end, slot: leftover, name: slot })) {
         if (leftover.activePid !== undefined) await freeSlot(control, leftover.activePid);
-        const more = { open, control, slot, publication, wanted: options.wanted, copyConnections, silenceMsMax };
+        const more = { open, control, slot, publication, wanted, copyConnections, chunkBytes, silenceMsMax };
         await using passing = await open(signal, true);
         let isResumed = false;
         for await (const piece of resumedPieces({ opening, walsender: passing, ...more }, signal)) {
@@ -90,7 +92,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
       // The export lives only while the walsender connection does nothing else.
       await using readers = await openReaders({ open, snapshot, count: copyConnections }, signal);
       const at = positionOf(system, consistentPoint);
-      yield* snapshotPieces({ reading: readers.reading, at, wanted: options.wanted }, signal);
+      yield* snapshotPieces({ reading: readers.reading, at, wanted, chunkBytes }, signal);
     },
 
     async *read(after, signal): AsyncGenerator<Batch> {

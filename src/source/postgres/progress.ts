@@ -3,6 +3,7 @@ import type { Message } from '../../change/change.ts';
 import type { Position } from '../../change/position.ts';
 import { type Table, tableName } from '../../change/table.ts';
 import { lsn, positionOf } from '../../engine/postgres/lsn.ts';
+import type { Range } from './ranges.ts';
 
 /* What a snapshot tells of itself on its way through the broker, for whoever goes on with it after a crash. JSON in messages, which
    apply passes over. */
@@ -20,6 +21,15 @@ type Told =
       /** Of every table, so that it is known again. */
       readonly tables: Readonly<Record<string, string>>;
       readonly copied: readonly string[];
+      readonly parts: Readonly<Record<string, Parts>>;
+    }
+  /** Of a table that can be gone on with, these pages of this file are in the broker. */
+  | {
+      readonly told: 'part';
+      readonly table: string;
+      readonly file: string;
+      readonly from?: number;
+      readonly to?: number;
     }
   /** All rows of a table are in the broker. */
   | { readonly told: 'copied'; readonly table: string }
@@ -27,6 +37,12 @@ type Told =
   | { readonly told: 'caughtUp'; readonly at: string; readonly changes: number };
 
 const message = (told: Told): Message => ({ kind: 'message', prefix, content: Buffer.from(JSON.stringify(told)) });
+
+/** What is copied of a table. Its rows lie elsewhere once it was rewritten into another file. */
+export interface Parts {
+  readonly file: string;
+  readonly done: readonly Range[];
+}
 
 export interface Opening {
   /** The position that what is copied is as of. */
@@ -36,9 +52,10 @@ export interface Opening {
   readonly tables: ReadonlyMap<string, string>;
   /** Names of tables whose rows are all in the broker. */
   readonly copied: readonly string[];
+  readonly parts: ReadonlyMap<string, Parts>;
 }
 
-export const openedMessage = ({ at, changes, tables, copied }: Opening): Message =>
+export const openedMessage = ({ at, changes, tables, copied, parts }: Opening): Message =>
   message({
     told: 'opened',
     origin: at.origin,
@@ -46,9 +63,19 @@ export const openedMessage = ({ at, changes, tables, copied }: Opening): Message
     changes,
     tables: Object.fromEntries(tables),
     copied,
+    parts: Object.fromEntries(parts),
   });
 
 export const copiedMessage = (table: Table): Message => message({ told: 'copied', table: tableName(table) });
+
+export const partMessage = (table: Table, file: string, { from, to }: Range): Message =>
+  message({
+    told: 'part',
+    table: tableName(table),
+    file,
+    ...(from !== undefined && { from }),
+    ...(to !== undefined && { to }),
+  });
 
 export const caughtUpMessage = (at: Position, changes: number): Message =>
   message({ told: 'caughtUp', at: String(at.order), changes });
@@ -68,7 +95,15 @@ export function progressOf(messages: readonly Message[]): Opening | undefined {
     const told = JSON.parse(one.content.toString()) as Told;
     if (told.told === 'opened') {
       const at = positionOf(told.origin, lsn(BigInt(told.at)));
-      opening = { at, changes: told.changes, tables: new Map(Object.entries(told.tables)), copied: told.copied };
+      opening = {
+        at,
+        changes: told.changes,
+        tables: new Map(Object.entries(told.tables)),
+        copied: told.copied,
+        parts: new Map(Object.entries(told.parts)),
+      };
+    } else if (opening && told.told === 'part') {
+      opening = { ...opening, parts: withPart(opening.parts, told) };
     } else if (opening && told.told === 'copied') {
       opening = { ...opening, copied: [...opening.copied, told.table] };
     } else if (opening && told.told === 'caughtUp') {
@@ -76,4 +111,13 @@ export function progressOf(messages: readonly Message[]): Opening | undefined {
     }
   }
   return opening;
+}
+
+function withPart(
+  parts: ReadonlyMap<string, Parts>,
+  { table, file, from, to }: Extract<Told, { told: 'part' }>,
+): ReadonlyMap<string, Parts> {
+  const known = parts.get(table);
+  const done = known?.file === file ? known.done : [];
+  return new Map(parts).set(table, { file, done: [...done, { from, to }] });
 }

@@ -18,13 +18,15 @@ export interface ResumeOptions {
   readonly publication: string;
   readonly wanted: (table: { schema: string; name: string }) => boolean;
   readonly copyConnections: number;
+  readonly chunkBytes: number | undefined;
   readonly silenceMsMax: number;
 }
 
 /** Goes on with a copy that was interrupted, under a later snapshot: the slot still has what happened in between. Yields nothing where
  *  that is not possible: then the copy must begin again. */
 export async function* resumedPieces(options: ResumeOptions, signal: AbortSignal): AsyncGenerator<Batch> {
-  const { opening, open, control, walsender, slot, publication, wanted, copyConnections, silenceMsMax } = options;
+  const { opening, open, control, walsender, slot, publication, wanted, copyConnections, chunkBytes, silenceMsMax } =
+    options;
   const { system } = await identifySystem(walsender);
   const passing = await createPassingSlot(walsender, `changeover_copy_${await backendOf(walsender)}`).catch(
     (error: unknown) => {
@@ -40,6 +42,7 @@ export async function* resumedPieces(options: ResumeOptions, signal: AbortSignal
     reading: readers.reading,
     at: positionOf(system, consistentPoint),
     wanted,
+    chunkBytes,
     former: {
       opening,
       async *caughtUp(copied) {

@@ -3,13 +3,24 @@ import { bytesOf } from '../../change/codec.ts';
 import type { Position } from '../../change/position.ts';
 import { type Table, tableName } from '../../change/table.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
+import { quoteTable } from '../../engine/postgres/identifier.ts';
 import { COPY_DATA, query, READY_FOR_QUERY } from '../../engine/postgres/message.ts';
 import { Wire } from '../../engine/postgres/wire.ts';
 import { pumped } from '../../flow/pumped.ts';
 import { publish } from '../../telemetry.ts';
 import type { CaughtUp } from './catch-up.ts';
 import { type Chunk, chunksOf, copySql, type Extent, extentsOf } from './chunks.ts';
-import { caughtUpMessage, copiedMessage, fingerprint, type Opening, openedMessage } from './progress.ts';
+import { filled } from './fill.ts';
+import {
+  caughtUpMessage,
+  copiedMessage,
+  fingerprint,
+  type Opening,
+  openedMessage,
+  type Parts,
+  partMessage,
+} from './progress.ts';
+import { gapsOf } from './ranges.ts';
 import { readSchema } from './schema/read.ts';
 import { replicatedTables } from './tables.ts';
 
@@ -17,6 +28,9 @@ import { replicatedTables } from './tables.ts';
 const blockBytes = 2 * 1024 * 1024;
 /** Of all connections together; each fills one block besides. */
 const aheadBytesMax = 2 * blockBytes;
+/** Small enough that the last chunks end together, that a copy's progress shows, and that little is copied again when it is
+ *  interrupted; large enough that what a statement costs does not. */
+const chunkBytesUsual = 32 * 1024 * 1024;
 /** A statement takes a few locks; PostgreSQL has room for some 6,400 by default (max_locks_per_transaction * max_connections). */
 const lotStatements = 500;
 
@@ -26,6 +40,8 @@ export interface SnapshotOptions {
   /** The position that the snapshot shows. */
   readonly at: Position;
   readonly wanted: (table: { schema: string; name: string }) => boolean;
+  /** Default 32 MB. */
+  readonly chunkBytes?: number | undefined;
   /** What to go on with: called with the tables that are copied already. */
   readonly former?: Former | undefined;
 }
@@ -44,28 +60,36 @@ const piece = (changes: readonly Change[], end?: Position): Batch => ({
 });
 
 /** The schema and all rows that the snapshot shows, as pieces whose last has the snapshot's position for its end. With a `former`
- *  copy, which must be fit to go on with, only what that one lacks: its tables are brought up to the snapshot, the others copied. */
+ *  copy, which must be fit to go on with, only what that one lacks: what is copied is brought up to the snapshot, the rest copied. */
 export async function* snapshotPieces(options: SnapshotOptions, signal: AbortSignal): AsyncGenerator<Batch> {
-  const { reading, at, wanted, former } = options;
+  const { reading, at, wanted, chunkBytes = chunkBytesUsual, former } = options;
   const [first] = reading;
   const tables = await replicatedTables(first, wanted);
+  const partly = former ? await partlyCopied(first, tables, former.opening) : new Map<string, Parts>();
   const extents = await extentsOf(first);
   const copied = new Set(former?.opening.copied);
   const left = tables.filter((table) => !copied.has(tableName(table)));
   const script = await readSchema(first, wanted);
-  const opening = { at, changes: 0, ...former?.opening, tables: fingerprintsOf(tables, extents), copied: [...copied] };
-  yield piece([{ kind: 'snapshot', tables: left }, openedMessage(opening)]);
+  const opened = openedMessage({
+    at: former?.opening.at ?? at,
+    changes: former?.opening.changes ?? 0,
+    tables: fingerprintsOf(tables, extents),
+    copied: [...copied],
+    parts: partly,
+  });
+  yield piece([{ kind: 'snapshot', tables: left.filter((table) => !partly.has(tableName(table))) }, opened]);
   for (const statements of lots(script.beforeRows)) yield piece([{ kind: 'schema', statements }]);
-  if (former && copied.size > 0) {
+  if (former && copied.size + partly.size > 0) {
     // Or each change would look for its row through the whole table.
     for (const statements of lots(script.afterRows.filter(isPrimaryKey))) yield piece([{ kind: 'schema', statements }]);
-    yield* broughtUp(former, copied);
+    yield* broughtUp({ former, copied, partly, reading: first });
     yield piece([caughtUpMessage(at, 0)]);
   }
-  const chunks = chunksOf(left, extents);
+  const gaps = new Map(Array.from(partly, ([name, { done }]) => [name, gapsOf(done)] as const));
+  const chunks = chunksOf(left, { extents, bytesMax: chunkBytes, ranges: gaps });
   const blocks = pumped<Rows | Message>(
     {
-      produce: (give, both) => copyChunks({ reading, chunks, give: (one) => give(one, bytesOf(one)) }, both),
+      produce: (give, both) => copyChunks({ reading, chunks, extents, give: (one) => give(one, bytesOf(one)) }, both),
       bytesMax: aheadBytesMax,
       takeBytesMax: blockBytes,
     },
@@ -76,15 +100,44 @@ export async function* snapshotPieces(options: SnapshotOptions, signal: AbortSig
   yield piece([], at);
 }
 
+/** The tables of which a part is copied, and the rest can be: same table, same pages. Keeps them from being rewritten from here on:
+ *  what VACUUM FULL moves would be copied twice, or never. */
+async function partlyCopied(
+  reading: Connection,
+  tables: readonly Table[],
+  { tables: before, copied, parts }: Opening,
+): Promise<ReadonlyMap<string, Parts>> {
+  const begun = tables.filter((table) => parts.has(tableName(table)) && !copied.includes(tableName(table)));
+  for (const table of begun) await reading.rows(`LOCK TABLE ONLY ${quoteTable(table)} IN ACCESS SHARE MODE`);
+  const extents = await extentsOf(reading);
+  const now = fingerprintsOf(begun, extents);
+  const same = begun.map((table) => tableName(table)).filter((name) => now.get(name) === before.get(name));
+  return new Map(
+    same.flatMap((name) => {
+      const of = parts.get(name);
+      const extent = extents.get(name);
+      return of && extent?.isKeyed && extent.file === of.file ? [[name, of] as const] : [];
+    }),
+  );
+}
+
 const isPrimaryKey = ({ sql }: SchemaStatement): boolean => /^ALTER TABLE .* ADD CONSTRAINT .* PRIMARY KEY/s.test(sql);
 
+interface BringingUp {
+  readonly former: Former;
+  readonly copied: ReadonlySet<string>;
+  readonly partly: ReadonlyMap<string, Parts>;
+  /** Sees the snapshot. */
+  readonly reading: Connection;
+}
+
 /** Each change once: what a run that was interrupted told already is left out, also of a transaction that it was in the middle of. */
-async function* broughtUp(former: Former, copied: ReadonlySet<string>): AsyncGenerator<Batch> {
-  let { at, changes: count } = former.opening;
-  let told = count;
-  count = 0;
-  for await (const { changes, end } of former.caughtUp((table) => copied.has(tableName(table)))) {
-    const news = changes.slice(told);
+async function* broughtUp({ former, copied, partly, reading }: BringingUp): AsyncGenerator<Batch> {
+  const isPartly = (table: Table): boolean => partly.has(tableName(table));
+  let { at, changes: told } = former.opening;
+  let count = 0;
+  for await (const { changes, end } of former.caughtUp((table) => copied.has(tableName(table)) || isPartly(table))) {
+    const news = await filled(reading, changes.slice(told), isPartly);
     told = Math.max(0, told - changes.length);
     count = end ? 0 : count + changes.length;
     at = end ?? at;
@@ -112,11 +165,12 @@ type Give = (one: Rows | Message) => Promise<void>;
 interface Copying {
   readonly reading: readonly Connection[];
   readonly chunks: readonly Chunk[];
+  readonly extents: ReadonlyMap<string, Extent>;
   readonly give: Give;
 }
 
 /** Every connection takes the next chunk that nobody has, until there is none. When one fails, the others end with their chunks. */
-async function copyChunks({ reading, chunks, give }: Copying, signal: AbortSignal): Promise<void> {
+async function copyChunks({ reading, chunks, extents, give }: Copying, signal: AbortSignal): Promise<void> {
   const failed = new AbortController();
   const left = chunks.values();
   const parts = new Map<Table, number>();
@@ -135,7 +189,10 @@ async function copyChunks({ reading, chunks, give }: Copying, signal: AbortSigna
       const partsLeft = (parts.get(chunk.table) ?? 0) - 1;
       parts.set(chunk.table, partsLeft);
       // Behind all of its rows, whoever read them: what waits for the broker waits in one queue.
+      const extent = extents.get(tableName(chunk.table));
       if (partsLeft === 0) await give(copiedMessage(chunk.table));
+      else if (extent?.isKeyed && chunk.table.identity === 'key')
+        await give(partMessage(chunk.table, extent.file, chunk));
       progress.bytes += chunk.bytes;
       tell();
     }

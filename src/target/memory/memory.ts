@@ -100,6 +100,8 @@ class MemoryWriter implements Target {
     if (there?.offset !== this.#known?.offset || there?.stream !== this.#known?.stream)
       throw new ChangeoverError('TARGET_STALE', 'The checkpoint is not the one that we continue from');
     next.checkpoint = checkpoint;
+    // While a copy is not whole, rows are missing that nobody took away.
+    if (checkpoint.position === undefined) next.drifted = this.#store.seen().drifted;
     this.#known = checkpoint;
     this.#store.commit(next);
   }

@@ -141,8 +141,16 @@ export class State {
     for (const values of parseCopyText(block)) {
       const places = table.columns.map((column) => this.#placeOf(table, column.name));
       const row = this.#held(table).shape.columns.map((_, place) => values[places.indexOf(place)] ?? null);
-      this.#put(table, this.#held(table).rows, row);
+      this.#put(table, this.#othersThan(row, table), row);
     }
+  }
+
+  /** Where a copy went on after an interruption, a row may be there already, and makes room for itself. */
+  #othersThan(row: Values, table: Table): readonly Values[] {
+    const { rows } = this.#held(table);
+    const key = table.columns.filter((column) => column.key).map((column) => this.#placeOf(table, column.name));
+    if (key.length === 0) return rows;
+    return rows.filter((other) => !key.every((place) => isEqual(row[place] ?? null, other[place] ?? null)));
   }
 
   #createAll({ statements }: Schema): void {

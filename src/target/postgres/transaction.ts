@@ -7,6 +7,7 @@ import type { Checkpoint, Order, TargetTransaction } from '../target.ts';
 import type { Bulk } from './bulk.ts';
 import { addCopiedSql, readCopiedSql } from './checkpoint.ts';
 import { foundAll, isRowChange, type PlanOf, type Search, sendOrdered, writeCarefully } from './ordered.ts';
+import { replaceRows } from './replace-rows.ts';
 import { createSchema } from './schema.ts';
 import type { Session, Ticket } from './session.ts';
 
@@ -60,11 +61,11 @@ export class PostgresTransaction implements TargetTransaction {
   async commit(checkpoint: Checkpoint): Promise<void> {
     const { session, bulk, sendCheckpoint, committed } = this.#options;
     await this.#begin();
-    let ticket = await sendCheckpoint(checkpoint, this.#drifted);
+    let ticket = await sendCheckpoint(checkpoint, this.#driftedAt(checkpoint));
     let counts = await session.settle('Applying changes');
     if (this.#isMissing(counts)) {
       await this.#mend();
-      ticket = await sendCheckpoint(checkpoint, this.#drifted);
+      ticket = await sendCheckpoint(checkpoint, this.#driftedAt(checkpoint));
       counts = await session.settle('Applying changes');
     }
     if (counts[ticket] !== 1)
@@ -150,6 +151,11 @@ export class PostgresTransaction implements TargetTransaction {
     return this.#unproven !== undefined && !foundAll(this.#unproven.searches, counts);
   }
 
+  /** While a copy is not whole, rows are missing that nobody took away. */
+  #driftedAt({ position }: Checkpoint): number {
+    return position === undefined ? 0 : this.#drifted;
+  }
+
   async #mend(): Promise<void> {
     const { session, planOf } = this.#options;
     this.#drifted += await writeCarefully(session, this.#unproven?.changes ?? [], planOf);
@@ -176,10 +182,21 @@ export class PostgresTransaction implements TargetTransaction {
     }
   }
 
-  async #copy({ table, block }: Rows): Promise<void> {
-    await this.#options.planOf(table);
-    await this.#options.session.copy(`COPY ${quoteTable(table)}${columnList(table.columns)} FROM STDIN`, [block]);
-    await this.#options.session.settle(`Copying ${tableName(table)}`);
+  /** Where a copy went on after an interruption, rows may be there already: then each takes the place of the one with its key. */
+  async #copy(rows: Rows): Promise<void> {
+    const { session, planOf } = this.#options;
+    const { table, block } = rows;
+    const plan = await planOf(table);
+    await session.run('SAVEPOINT copying');
+    try {
+      await session.copy(`COPY ${quoteTable(table)}${columnList(table.columns)} FROM STDIN`, [block]);
+      await session.settle(`Copying ${tableName(table)}`);
+    } catch (error) {
+      if (plan.keyColumns.length === 0 || !isCode(error, 'TARGET_CONFLICT')) throw error;
+      await session.run('ROLLBACK TO SAVEPOINT copying');
+      await replaceRows(session, plan, rows);
+    }
+    await session.run('RELEASE SAVEPOINT copying');
   }
 
   /** Empties the snapshot's tables where the lane copied into them before. Rows of somebody else are never overwritten. */

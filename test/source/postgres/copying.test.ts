@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Change } from '../../../src/change/change.ts';
 import type { Table } from '../../../src/change/table.ts';
-import { chunksOf, copySql } from '../../../src/source/postgres/chunks.ts';
+import { chunksOf, copySql, type Extent } from '../../../src/source/postgres/chunks.ts';
+import { gapsOf } from '../../../src/source/postgres/ranges.ts';
 import { type Events, subscribe } from '../../../src/telemetry.ts';
 import { type Copy, copyOf } from '../../conformance/source-under-test.ts';
 import { sharedServer } from '../../servers/shared.ts';
@@ -81,7 +82,9 @@ test('the schema comes before the rows and the rest of it behind them, whoever r
   await using there = await prepared(...large, 'CREATE INDEX large_words ON public.small (id)');
   await using source = there.open({ copyConnections: 2 });
   const { pieces } = await copyOf(source, signal);
-  const kinds = pieces.flatMap(({ changes }) => changes.map(({ kind }: Change) => kind));
+  const kinds = pieces
+    .flatMap(({ changes }) => changes.map(({ kind }: Change) => kind))
+    .filter((kind) => kind !== 'message');
   const parts = kinds.filter((kind, index) => kind !== kinds[index - 1]);
   assert.deepEqual(parts, ['snapshot', 'schema', 'rows', 'schema']);
 });
@@ -100,14 +103,22 @@ const table = (name: string, ...columns: string[]): Table => ({
   columns: columns.map((column) => ({ name: column, type: '', key: false })),
 });
 
+const extent = (pages: number | undefined, bytes: number): Extent => ({
+  oid: '1',
+  file: '1',
+  isKeyed: true,
+  pages,
+  bytes,
+});
+
 test('chunks are of equal size and leave no page out, also none that is added later', () => {
   const extents = new Map([
-    ['public.a', { oid: '1', pages: 10_000, bytes: 100_000_000 }],
-    ['public.b', { oid: '1', pages: undefined, bytes: 100_000_000 }],
-    ['public.c', { oid: '1', pages: 2, bytes: 900_000_000 }],
+    ['public.a', extent(10_000, 100_000_000)],
+    ['public.b', extent(undefined, 100_000_000)],
+    ['public.c', extent(2, 900_000_000)],
   ]);
   const tables = [table('a', 'x', 'Y'), table('b'), table('c', 'x'), table('d', 'x')];
-  assert.deepEqual(chunksOf(tables, extents).map(copySql), [
+  assert.deepEqual(chunksOf(tables, { extents, bytesMax: 34_000_000 }).map(copySql), [
     `COPY (SELECT "x", "Y" FROM ONLY "public"."a" WHERE ctid < '(3333,0)') TO STDOUT`,
     `COPY (SELECT "x", "Y" FROM ONLY "public"."a" WHERE ctid >= '(3333,0)' AND ctid < '(6666,0)') TO STDOUT`,
     `COPY (SELECT "x", "Y" FROM ONLY "public"."a" WHERE ctid >= '(6666,0)') TO STDOUT`,
@@ -116,4 +127,27 @@ test('chunks are of equal size and leave no page out, also none that is added la
     `COPY (SELECT "x" FROM ONLY "public"."c" WHERE ctid >= '(1,0)') TO STDOUT`,
     `COPY "public"."d" ("x") TO STDOUT`,
   ]);
+});
+
+test('what is left of a table is what no part of it held, to the last page that there will be', () => {
+  const range = (from?: number, to?: number) => ({ from, to });
+  assert.deepEqual(gapsOf([]), [range()]);
+  assert.deepEqual(gapsOf([range(undefined, 5), range(5, 9)]), [range(9)]);
+  assert.deepEqual(gapsOf([range(20, 30), range(10, 20)]), [range(undefined, 10), range(30)]);
+  assert.deepEqual(gapsOf([range(7), range(2, 4)]), [range(undefined, 2), range(4, 7)]);
+  assert.deepEqual(gapsOf([range(undefined, 5), range(5)]), []);
+  const ranges = new Map([['public.a', [range(undefined, 10), range(70)]]]);
+  const chunks = chunksOf([table('a', 'x')], {
+    extents: new Map([['public.a', extent(100, 100)]]),
+    bytesMax: 20,
+    ranges,
+  });
+  assert.deepEqual(
+    chunks.map(({ from, to, bytes }) => [from, to, bytes]),
+    [
+      [undefined, 10, 10],
+      [70, 85, 15],
+      [85, undefined, 15],
+    ],
+  );
 });

@@ -21,6 +21,7 @@ export interface Primary extends SourceUnderTest {
     wanted?: (table: { name: string }) => boolean;
     heartbeatMs?: number;
     copyConnections?: number;
+    chunkBytes?: number;
   }): Source;
   /** Statements of one client, in one transaction. */
   transact(...statements: string[]): Promise<void>;
