@@ -1,6 +1,8 @@
 import { tableName } from '../../change/table.ts';
 import { clockFindings, type Found, refusedFinding, versionFindings } from '../../engine/postgres/access.ts';
-import { type ConnectOptions, connect } from '../../engine/postgres/connect.ts';
+import { type Connection, type ConnectOptions, connect } from '../../engine/postgres/connect.ts';
+import { isCode } from '../../error.ts';
+import { checkLeftOut } from './check/left-out.ts';
 import { checkPrivileges } from './check/privilege.ts';
 import { checkPublication } from './check/publication.ts';
 import { checkServer } from './check/server.ts';
@@ -8,6 +10,8 @@ import { checkSlot } from './check/slot.ts';
 import { checkTables } from './check/table.ts';
 import { copied, type Wanted } from './coverage.ts';
 import { readFacts, readVersion, type SourceFacts, type TableFacts } from './facts.ts';
+import type { LeftOut } from './schema/item.ts';
+import { readSchema } from './schema/read.ts';
 
 export interface SourceCheckOptions {
   readonly connect: ConnectOptions;
@@ -31,7 +35,24 @@ export async function checkSource(options: SourceCheckOptions, signal: AbortSign
   const unsuitable = versionFindings('SOURCE', version);
   if (unsuitable.some((found) => found.severity === 'blocker')) return unsuitable;
   const facts = await readFacts(connection, options);
-  return [...unsuitable, ...judge(facts, options), ...clockFindings(facts.server.clockMs, options.now())];
+  // Once there is a slot, the copy was made, and reading a large schema takes seconds.
+  const leftOut = facts.slot === undefined ? await readLeftOut(connection, options.wanted) : [];
+  return [
+    ...unsuitable,
+    ...judge(facts, options),
+    ...checkLeftOut(leftOut),
+    ...clockFindings(facts.server.clockMs, options.now()),
+  ];
+}
+
+async function readLeftOut(connection: Connection, wanted: Wanted): Promise<readonly LeftOut[]> {
+  try {
+    return (await readSchema(connection, wanted)).leftOut;
+  } catch (error) {
+    // What keeps us from reading is a finding of its own, with the grant that cures it.
+    if (isCode(error, 'SOURCE_PRIVILEGE', 'SOURCE_FAILED')) return [];
+    throw error;
+  }
 }
 
 /** All that the facts say, in the order in which a person would mend it. */

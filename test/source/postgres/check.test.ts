@@ -363,4 +363,26 @@ for (const generation of generations)
       assert.equal(found.get('encoding'), 'warning');
       assert.equal(found.has('replica-identity'), false);
     });
+
+    test('what a copy will not bring is named, until the copy was made', async (t) => {
+      server ??= await serverOf(generation, t, { max_prepared_transactions: '5' });
+      if (server === undefined) return;
+      await run(server.url(), 'CREATE DATABASE rich');
+      const url = server.url('rich');
+      await run(
+        url,
+        'CREATE TABLE public.unwanted (id int)',
+        'CREATE VIEW public.seen AS SELECT * FROM public.unwanted',
+        'CREATE FOREIGN DATA WRAPPER nothing',
+      );
+      const named = async () =>
+        (await check(url)).filter((one) => one.check === 'left-out').map(({ message }) => message);
+      assert.deepEqual(await named(), [
+        'Not made at the secondary: foreign-data wrapper nothing (foreign data is not copied)',
+        'Not made at the secondary: view public.seen (needs table public.unwanted, which is not copied)',
+      ]);
+      await run(url, "SELECT pg_create_logical_replication_slot('changeover_lane', 'pgoutput')");
+      assert.deepEqual(await named(), []);
+      await run(url, "SELECT pg_drop_replication_slot('changeover_lane')");
+    });
   });
