@@ -52,7 +52,8 @@ async function runCapture(
     await reader.release(name, offset(0));
   }
   await using source = postgresSource({ url, name, heartbeatMs: 200, wanted: () => true });
-  await capture({ source, broker, epoch: epoch(1), progressed }, signal);
+  const openReader = (inner: AbortSignal): Promise<BrokerReader> => openLogReader({ folder }, inner);
+  await capture({ source, broker, openReader, epoch: epoch(1), progressed }, signal);
 }
 
 async function runApply({ folder, secondary: url }: AgentOptions, progressed: () => void, signal: AbortSignal) {

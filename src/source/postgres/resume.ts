@@ -5,8 +5,11 @@ import { isCode } from '../../error.ts';
 import { catchUp } from './catch-up.ts';
 import type { Opening } from './progress.ts';
 import { openReaders } from './readers.ts';
-import { backendOf, createPassingSlot, identifySystem, proveReachable, type SlotState } from './slot.ts';
+import { backendOf, createPassingSlot, endBackend, identifySystem, proveReachable, type SlotState } from './slot.ts';
 import { isFit, type SnapshotOptions, snapshotPieces } from './snapshot.ts';
+
+/** An abort is prompt, also where the server does not answer. */
+const endMsMax = 1000;
 
 export interface ResumeOptions {
   readonly opening: Opening;
@@ -28,13 +31,14 @@ export async function* resumedPieces(options: ResumeOptions, signal: AbortSignal
   const { opening, open, control, walsender, slot, publication, wanted, copyConnections, chunkBytes, silenceMsMax } =
     options;
   const { system } = await identifySystem(walsender);
-  const passing = await createPassingSlot(walsender, `changeover_copy_${await backendOf(walsender)}`).catch(
-    (error: unknown) => {
-      // No slot is free at the primary: beginning again needs none but our own.
-      if (isCode(error, 'SOURCE_BUSY')) return undefined;
-      throw error;
-    },
-  );
+  const backend = await backendOf(walsender);
+  const passing = await createPassingSlot(walsender, `changeover_copy_${backend}`).catch(async (error: unknown) => {
+    // No slot is free at the primary: beginning again needs none but our own.
+    if (isCode(error, 'SOURCE_BUSY')) return undefined;
+    // The server waits there for transactions that are open, and does not look whether we are still there.
+    if (signal.aborted) await endBackend(() => open(AbortSignal.timeout(endMsMax)), backend);
+    throw error;
+  });
   if (!passing) return;
   const { consistentPoint, snapshot } = passing;
   await using readers = await openReaders({ open, snapshot, count: copyConnections }, signal);

@@ -3,8 +3,10 @@ import { test } from 'node:test';
 import type { Batch, Message } from '../../../src/change/change.ts';
 import { cells, type Row } from '../../../src/change/row.ts';
 import { tableName } from '../../../src/change/table.ts';
+import { connect } from '../../../src/engine/postgres/connect.ts';
 import type { Source } from '../../../src/source/source.ts';
 import { parseCopyText } from '../../../src/target/memory/copy-text.ts';
+import { settled } from '../../conformance/source-under-test.ts';
 import { sharedServer } from '../../servers/shared.ts';
 import { type Primary, primary } from './primary.ts';
 
@@ -240,4 +242,25 @@ test('nothing but our slot is left at the primary by a copy that went on', async
   await copy.take(source, toTheEnd, signal);
   const slots = await there.connection.rows('SELECT slot_name, temporary FROM pg_replication_slots');
   assert.deepEqual(slots, [['changeover_test', 'f']]);
+});
+
+test('an abort ends what waits for an open transaction, and leaves no slot behind', async ({ signal }) => {
+  await using there = await prepared();
+  await using source = there.open(one);
+  const copy = new Copy();
+  await copy.take(source, (piece) => has(piece, 'b'), signal);
+  await using client = await connect({ url: there.url, side: 'SOURCE', application: 'a client' }, signal);
+  await client.rows('BEGIN');
+  await client.rows('INSERT INTO public.c VALUES (1)');
+  const stop = new AbortController();
+  const taking = copy.take(source, toTheEnd, AbortSignal.any([signal, stop.signal]));
+  const count = async (what: string): Promise<number> =>
+    Number((await there.connection.rows(`SELECT count(*) FROM ${what}`))[0]?.[0]);
+  await settled(async () => (await count('pg_replication_slots WHERE temporary')) === 1);
+  stop.abort();
+  await assert.rejects(taking);
+  await settled(async () => (await count('pg_replication_slots WHERE temporary')) === 0);
+  await client.rows('COMMIT');
+  await copy.take(source, toTheEnd, signal);
+  await assertWhole(copy, there, 'a', 'b', 'c');
 });
