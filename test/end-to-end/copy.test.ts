@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../servers/postgres.ts';
-import { until } from './program.ts';
+import { type Running, until } from './program.ts';
 import { chanceOf } from './workload.ts';
-import { openStory } from './world.ts';
+import { openStory, type Story } from './world.ts';
 
 const seed = Number(process.env.SEED ?? 7);
 
@@ -48,33 +48,52 @@ test(`a first copy that is killed again and again ends equal, with nothing left 
   });
 });
 
-test('what was copied before a kill is not copied again, and has what was committed meanwhile', async () => {
-  await using story = await openStory();
-  const { primary, secondary } = story.sides;
-  // More than one chunk: what is killed is in the middle of it.
-  await run(
-    primary,
-    'CREATE TABLE public.bulk (id int PRIMARY KEY, words text)',
-    'ALTER TABLE public.bulk ALTER words SET STORAGE EXTERNAL',
-    `INSERT INTO public.bulk SELECT n, repeat(md5(n::text), 100) FROM generate_series(1, 30000) n`,
-  );
-  const files = `SELECT pg_relation_filenode(to_regclass('public.account')), pg_relation_filenode(to_regclass('public.bulk'))`;
-  const replicate = await story.replicate();
-  await until('one chunk and more is there', async () => {
-    const [row] = await run(secondary, `SELECT coalesce(pg_table_size(to_regclass('public.bulk')), 0) > 50000000`);
-    return row?.[0] === 't';
+/** Each kills one of those that a copy takes part in, and lets it come back. */
+const killings: Readonly<Record<string, (story: Story, replicate: Running) => Promise<unknown>>> = {
+  async 'capture and apply'(story, replicate) {
+    await replicate.stop('SIGKILL');
+    const wholes = await run(
+      story.sides.secondary,
+      'SELECT FROM changeover.checkpoint WHERE position_token IS NOT NULL',
+    );
+    assert.deepEqual(wholes, [], 'It is marked as being copied');
+    return story.replicate();
+  },
+  async 'the primary'({ world }) {
+    await world.from.stop('kill');
+    await world.from.start();
+  },
+  async 'the secondary'({ world }) {
+    await world.to.stop('kill');
+    await world.to.start();
+  },
+};
+
+for (const [victim, killing] of Object.entries(killings))
+  test(`what was copied before a kill of ${victim} is not copied again, and has what was committed since`, async () => {
+    await using story = await openStory();
+    const { primary, secondary } = story.sides;
+    // More than one chunk: what is killed is in the middle of it.
+    await run(
+      primary,
+      'CREATE TABLE public.bulk (id int PRIMARY KEY, words text)',
+      'ALTER TABLE public.bulk ALTER words SET STORAGE EXTERNAL',
+      `INSERT INTO public.bulk SELECT n, repeat(md5(n::text), 100) FROM generate_series(1, 18000) n`,
+    );
+    const files = `SELECT pg_relation_filenode(to_regclass('public.account')), pg_relation_filenode(to_regclass('public.bulk'))`;
+    const replicate = await story.replicate();
+    await until('one chunk and more is there', async () => {
+      const [row] = await run(secondary, `SELECT coalesce(pg_table_size(to_regclass('public.bulk')), 0) > 38000000`);
+      return row?.[0] === 't';
+    });
+    const before = await run(secondary, files);
+    await killing(story, replicate);
+    await story.write(10);
+    await run(
+      primary,
+      `UPDATE public.bulk SET id = -id WHERE id % 1000 = 0; DELETE FROM public.bulk WHERE id % 1000 = 1`,
+    );
+    await story.settles();
+    assert.deepEqual(await run(secondary, files), before, 'Its tables were not emptied');
+    assert.deepEqual(await run(secondary, 'SELECT drifted FROM changeover.checkpoint'), [['0']]);
   });
-  await replicate.stop('SIGKILL');
-  const before = await run(secondary, files);
-  const wholes = await run(secondary, 'SELECT FROM changeover.checkpoint WHERE position_token IS NOT NULL');
-  assert.deepEqual(wholes, [], 'It is marked as being copied');
-  await story.write(10);
-  await run(
-    primary,
-    `UPDATE public.bulk SET id = -id WHERE id % 1000 = 0; DELETE FROM public.bulk WHERE id % 1000 = 1`,
-  );
-  await story.replicate();
-  await story.settles();
-  assert.deepEqual(await run(secondary, files), before, 'Its tables were not emptied');
-  assert.deepEqual(await run(secondary, 'SELECT drifted FROM changeover.checkpoint'), [['0']]);
-});
