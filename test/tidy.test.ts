@@ -34,6 +34,7 @@ const drivers: Record<string, RegExp> = {
   'pg-copy-streams': /^src\/(engine|source|target)\/postgres\//,
   '@nats-io/transport-node': /^src\/broker\/nats\//,
   '@platformatic/kafka': /^src\/broker\/kafka\//,
+  amqplib: /^src\/broker\/rabbitmq\//,
   '@nats-io/jetstream': /^src\/broker\/nats\//,
   commander: /^src\/(cli|main)/,
   yaml: /^src\/config\//,

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeBatch } from '../change/codec.ts';
 import { type Offset, offset } from '../change/position.ts';
-import { ChangeoverError } from '../error.ts';
+import { ChangeoverError, isCode } from '../error.ts';
 import type { BrokerObservation, BrokerReader, Entry } from './broker.ts';
 import type { Carrier, Extent } from './carrier.ts';
 import { decoded, findEnd, findFirst, findStart } from './find.ts';
-import { Sieve } from './sieve.ts';
+import { Sieve, type SiftedEntry } from './sieve.ts';
 
 export interface CarriedReader extends BrokerReader {
   /** Makes a consumer known that has released nothing yet: what it needs is kept from now on. */
@@ -69,7 +69,6 @@ class ReaderOfCarrier implements CarriedReader {
     stop: AbortSignal,
   ): AsyncGenerator<Entry, boolean> {
     const sieve = new Sieve(this.#carrier.name);
-    sieve.stream = this.stream;
     let due: number = from;
     for await (const one of this.#carrier.read(warmFrom, stop)) {
       const record = decoded(this.#carrier, one);
@@ -77,7 +76,17 @@ class ReaderOfCarrier implements CarriedReader {
         sieve.warm(record, one.place);
         continue;
       }
-      for (const { offset: at, epoch, payload } of sieve.take(record, one.place)) {
+      let entries: readonly SiftedEntry[];
+      try {
+        entries = sieve.take(record, one.place);
+      } catch (error) {
+        // Before the first entry it may be the search that was misled.
+        if (due === from && isCode(error, 'BROKER_GAP')) return false;
+        throw error;
+      }
+      if (sieve.state && sieve.stream !== this.stream)
+        throw new ChangeoverError('BROKER_FOREIGN', `${this.#carrier.name} holds another stream now: ${sieve.stream}`);
+      for (const { offset: at, epoch, payload } of entries) {
         if (at < from) continue;
         if (at !== due) return false;
         if (stop.aborted) return true;

@@ -8,7 +8,6 @@ const later: Readonly<Record<string, string>> = {
   mysql: 'this version replicates PostgreSQL only; take this site out',
   mariadb: 'this version replicates PostgreSQL only; take this site out',
   duckdb: 'this version replicates PostgreSQL only; take this site out',
-  rabbitmq: 'this version carries changes in its own log only; write broker: { log: ./changeover-data }',
 };
 
 /** What the schema objects to, in words that say what would be right. */

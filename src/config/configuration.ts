@@ -29,7 +29,7 @@ export interface Site {
   readonly role: 'peer' | 'warehouse';
 }
 
-export type BrokerPlan = LogPlan | NatsPlan | KafkaPlan;
+export type BrokerPlan = LogPlan | NatsPlan | KafkaPlan | RabbitPlan;
 
 /** The embedded log. Entries that a known secondary still needs are kept whatever the retention says. */
 export interface LogPlan {
@@ -53,6 +53,14 @@ export interface KafkaPlan {
   readonly kind: 'kafka';
   readonly bootstrap: readonly string[];
   readonly topic: string;
+  readonly retentionMs: number;
+}
+
+export interface RabbitPlan {
+  readonly kind: 'rabbitmq';
+  /** May hold a password. */
+  readonly url: string;
+  readonly stream: string;
   readonly retentionMs: number;
 }
 

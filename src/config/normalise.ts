@@ -29,9 +29,13 @@ export function normalised(file: ConfigurationFile, base: string): Configuration
   };
 }
 
-function brokerOf({ nats, kafka, keep, keep_at_most }: ConfigurationFile['broker'], folder: string): BrokerPlan {
+function brokerOf(
+  { nats, kafka, rabbitmq, keep, keep_at_most }: ConfigurationFile['broker'],
+  folder: string,
+): BrokerPlan {
   if (nats) return { kind: 'nats', servers: serversOf(nats.servers), stream: nats.stream, retentionMs: keep };
   if (kafka) return { kind: 'kafka', bootstrap: serversOf(kafka.bootstrap), topic: kafka.topic, retentionMs: keep };
+  if (rabbitmq) return { kind: 'rabbitmq', url: rabbitmq.url, stream: rabbitmq.stream, retentionMs: keep };
   return { kind: 'log', folder: join(folder, 'log'), retentionMs: keep, retentionBytesMax: keep_at_most };
 }
 

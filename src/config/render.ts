@@ -42,6 +42,8 @@ function writtenBroker(broker: BrokerPlan): object {
       return { nats: { servers: broker.servers.map(redactServer).join(','), stream: broker.stream }, keep };
     case 'kafka':
       return { kafka: { bootstrap: broker.bootstrap.join(','), topic: broker.topic }, keep };
+    case 'rabbitmq':
+      return { rabbitmq: { url: redactUrl(broker.url), stream: broker.stream }, keep };
     default:
       return unreachable(broker);
   }

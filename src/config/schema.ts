@@ -192,6 +192,21 @@ const kafka = z.strictObject({
   topic: streamName,
 });
 
+const rabbitmq = z.strictObject({
+  url: described(
+    z.string().refine(isRabbitUrl, { error: 'is no address of RabbitMQ; write amqp://user:password@host:5672/vhost' }),
+    {
+      says: 'Address of RabbitMQ, with user, password and virtual host. `amqps://` asks for TLS.',
+      why: 'The password does not belong in this file: take it from the environment with "${NAME}", or from a file.',
+      right: 'an address like amqp://user:password@host:5672/vhost, or { file: ./path } to read it from a file',
+      example: '"${RABBITMQ_URL}"',
+      required: true,
+      secret: true,
+    },
+  ),
+  stream: streamName,
+});
+
 const log = z.strictObject({
   log: described(z.string().min(1).prefault('./changeover-data'), {
     says: 'Folder of the embedded log and of everything else that we keep on disk. Relative paths start at this file.',
@@ -212,6 +227,12 @@ const log = z.strictObject({
     right: 'a mapping like { bootstrap: "kafka-1:9092", topic: shop }',
     example: '{ bootstrap: "kafka-1:9092", topic: shop }',
   }),
+  rabbitmq: described(rabbitmq.optional(), {
+    says: 'Carries the changes in a stream of RabbitMQ instead of in our own log. 3.10 or later.',
+    why: 'A queue of type stream: classic and quorum queues cannot be read again. It forgets by its own settings (x-max-age): a secondary that is down for longer must be copied anew. One that we make keeps entries as long as `keep` says, and a week at the least.',
+    right: 'a mapping like { url: "${RABBITMQ_URL}", stream: shop }',
+    example: '{ url: "${RABBITMQ_URL}", stream: shop }',
+  }),
   keep: duration(
     { default: '24h', least: '0s', most: '3650d' },
     {
@@ -227,6 +248,10 @@ const log = z.strictObject({
     },
   ),
 });
+
+function isRabbitUrl(text: string): boolean {
+  return /^amqps?:$/.test(URL.parse(text)?.protocol ?? '');
+}
 
 /** The servers of one line. */
 export const serversOf = (text: string): readonly string[] => text.split(',').map((server) => server.trim());

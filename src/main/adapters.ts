@@ -80,6 +80,10 @@ async function openRemoteBroker(plan: RemotePlan, signal: AbortSignal): Promise<
       return (await import('../broker/nats/carrier.ts')).openNatsBroker(plan, signal);
     case 'kafka':
       return (await import('../broker/kafka/carrier.ts')).openKafkaBroker(plan, signal);
+    case 'rabbitmq': {
+      const { openRabbitBroker } = await import('../broker/rabbitmq/carrier.ts');
+      return openRabbitBroker({ ...plan, keepMs: plan.retentionMs }, signal);
+    }
     default:
       return unreachable(plan);
   }
@@ -91,6 +95,8 @@ async function openRemoteReader(plan: RemotePlan, signal: AbortSignal): Promise<
       return (await import('../broker/nats/carrier.ts')).openNatsReader(plan, signal);
     case 'kafka':
       return (await import('../broker/kafka/carrier.ts')).openKafkaReader(plan, signal);
+    case 'rabbitmq':
+      return (await import('../broker/rabbitmq/carrier.ts')).openRabbitReader(plan, signal);
     default:
       return unreachable(plan);
   }
@@ -108,6 +114,10 @@ export async function openBrokerInspector({ broker }: Configuration): Promise<Br
       return (await import('../broker/nats/inspect.ts')).openNatsInspector({ ...broker, keepMs: broker.retentionMs });
     case 'kafka':
       return (await import('../broker/kafka/inspect.ts')).openKafkaInspector({ ...broker, keepMs: broker.retentionMs });
+    case 'rabbitmq': {
+      const { openRabbitInspector } = await import('../broker/rabbitmq/inspect.ts');
+      return openRabbitInspector({ ...broker, keepMs: broker.retentionMs });
+    }
     case 'log':
       break;
     default:

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Admin, Consumer, Producer } from '@platformatic/kafka';
 import { type Offset, offset } from '../../change/position.ts';
 import { ChangeoverError } from '../../error.ts';
+import { orAborted } from '../../flow/aborted.ts';
 import type { Broker } from '../broker.ts';
 import { type CarriedReader, openCarriedReader } from '../carried-reader.ts';
 import { openCarriedBroker } from '../carried-writer.ts';
@@ -145,24 +146,17 @@ class KafkaCarrier implements Carrier {
 
   async *read(from: number, signal: AbortSignal): AsyncGenerator<Carried, void> {
     const consumer = this.#clients.consumer(`${this.#topic}.reader`);
-    const { promise: aborted, resolve } = Promise.withResolvers<'aborted'>();
-    const onAbort = (): void => resolve('aborted');
-    signal.addEventListener('abort', onAbort, { once: true });
     try {
       for (let place = from; !signal.aborted; ) {
-        const fetching = this.#records.fetch(consumer, { from: place, bytesMax: fetchBytesMax, waits: true });
         // Left behind at an abort, it fails when its consumer is closed.
-        fetching.catch(() => undefined);
-        const fetched = await Promise.race([fetching, aborted]);
-        if (fetched === 'aborted') return;
-        for (const one of fetched) {
+        const fetching = this.#records.fetch(consumer, { from: place, bytesMax: fetchBytesMax, waits: true });
+        for (const one of (await orAborted(fetching, signal)) ?? []) {
           yield one;
           if (signal.aborted) return;
           place = one.place + 1;
         }
       }
     } finally {
-      signal.removeEventListener('abort', onAbort);
       await closed(consumer);
     }
   }

@@ -1,0 +1,8 @@
+import { rabbitmq } from '../servers/rabbitmq.ts';
+import { overBroker } from './over-broker.ts';
+
+overBroker({
+  name: 'RabbitMQ streams',
+  kind: rabbitmq,
+  plan: ({ port }) => ({ rabbitmq: { url: `amqp://guest:guest@127.0.0.1:${port}`, stream: 'shop' } }),
+});
