@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import type { Finding } from '../../src/finding.ts';
 import { type BrokerServer, type Kind, openBrokerServer, skipReason } from '../servers/broker-server.ts';
 import { openStory } from './world.ts';
 
@@ -53,6 +54,11 @@ export function overBroker({ name, kind, plan }: OverBroker): void {
     const { verdict, entries } = await story.desk.ask('log', 'verify');
     assert.equal(verdict, 'WHOLE');
     assert.ok(Number(entries) > 0);
+    // One node alone is never beyond reproach.
+    const { findings } = await story.desk.ask('check');
+    assert.ok(
+      (findings as readonly Finding[]).some(({ site, check }) => site === 'broker' && check === 'broker-durability'),
+    );
     const { next } = await story.desk.ask('log', 'ls');
     assert.ok(Number(next) >= Number(entries));
     await run.stop('SIGTERM');
