@@ -9,6 +9,8 @@ export interface Configuration {
   readonly primary: string;
   readonly broker: BrokerPlan;
   readonly tables: readonly TableRule[];
+  /** A secret: never print it. */
+  readonly maskKey?: string;
   /** By tier. */
   readonly objectives: Readonly<Record<string, Objective>>;
   readonly heartbeatMs: number;
@@ -69,7 +71,17 @@ export interface TableRule {
   readonly match: string;
   readonly tier?: string;
   readonly leaveOut?: boolean;
+  /** A condition in the primary's SQL. */
+  readonly rows?: string;
+  readonly leaveOutColumns?: readonly string[];
+  /** By column. */
+  readonly masks?: Readonly<Record<string, MaskPlan>>;
 }
+
+export type MaskPlan =
+  | { readonly kind: 'hash' }
+  | { readonly kind: 'null' }
+  | { readonly kind: 'fixed'; readonly value: string };
 
 export interface Objective {
   readonly rpoMs?: number;

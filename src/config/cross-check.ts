@@ -17,6 +17,7 @@ export function crossCheck(tree: Tree): readonly Problem[] {
     ...brokers(tree),
     ...tiers(tree),
     ...heartbeat(tree),
+    ...masks(tree),
   ];
 }
 
@@ -104,6 +105,24 @@ function heartbeat(tree: Tree): readonly Problem[] {
         `is less than two heartbeats of ${formatDurationMs(beat)}; write heartbeat: at most half of it`,
       ),
     );
+}
+
+/** A hash that anybody can compute hides nothing; and a column has one fate. */
+function masks(tree: Tree): readonly Problem[] {
+  const rules = valueIn(tree.value, ['tables']);
+  const hasKey = valueIn(tree.value, ['mask_key']) !== undefined;
+  return (Array.isArray(rules) ? rules : []).flatMap((rule: unknown, index): readonly Problem[] => {
+    const path: Path = ['tables', index, 'mask'];
+    const leftOut = valueIn(rule, ['leave_out_columns']);
+    return Object.entries(mapping(tree, path) ?? {}).flatMap(([column, mask]): readonly Problem[] => [
+      ...(mask === 'hash' && !hasKey
+        ? [at(tree, [...path, column], 'value', 'needs a key; write mask_key: "${NAME}" at the top of the file')]
+        : []),
+      ...(Array.isArray(leftOut) && leftOut.includes(column)
+        ? [at(tree, [...path, column], 'key', 'is in leave_out_columns too; keep one of the two')]
+        : []),
+    ]);
+  });
 }
 
 const at = (tree: Tree, path: Path, part: 'key' | 'value', message: string): Problem => ({

@@ -1,4 +1,5 @@
-import { options, type Page } from './schema.ts';
+import type { Page } from './page.ts';
+import { options } from './schema.ts';
 
 /** `docs/config.md`: every option of the file, from the schema itself. */
 export function handbook(): string {

@@ -16,11 +16,15 @@ export function normalised(file: ConfigurationFile, base: string): Configuration
     sites: Object.entries(file.sites).map(([name, site]) => siteOf(name, site)),
     primary: file.primary,
     broker: brokerOf(file.broker, folder),
-    tables: file.tables.map(({ match, tier, leave_out: leaveOut }) => ({
+    tables: file.tables.map(({ match, tier, leave_out: leaveOut, rows, leave_out_columns: leaveOutColumns, mask }) => ({
       match,
       ...(tier !== undefined && { tier }),
       ...(leaveOut && { leaveOut }),
+      ...(rows !== undefined && { rows }),
+      ...(leaveOutColumns.length > 0 && { leaveOutColumns }),
+      ...(Object.keys(mask).length > 0 && { masks: mask }),
     })),
+    ...(file.mask_key !== undefined && { maskKey: file.mask_key }),
     objectives: Object.fromEntries(objectives),
     heartbeatMs: file.heartbeat,
     walBudgetBytes: file.wal_budget,

@@ -1,7 +1,7 @@
 import { stringify } from 'yaml';
 import { unreachable } from '../error.ts';
 import { redactUrl } from './address.ts';
-import type { BrokerPlan, Configuration, Objective } from './configuration.ts';
+import type { BrokerPlan, Configuration, MaskPlan, Objective } from './configuration.ts';
 import { formatDurationMs, formatSizeBytes } from './units.ts';
 
 /** The plan as a file with every option in it and every secret as `***`. */
@@ -18,11 +18,17 @@ export function renderedConfiguration(configuration: Configuration): unknown {
     ),
     primary: configuration.primary,
     broker: { log: configuration.folder, ...writtenBroker(broker) },
-    tables: configuration.tables.map(({ match, tier, leaveOut }) => ({
+    tables: configuration.tables.map(({ match, tier, leaveOut, rows, leaveOutColumns, masks }) => ({
       match,
       ...(tier !== undefined && { tier }),
       ...(leaveOut && { leave_out: true }),
+      ...(rows !== undefined && { rows }),
+      ...(leaveOutColumns && { leave_out_columns: leaveOutColumns }),
+      ...(masks && {
+        mask: Object.fromEntries(Object.entries(masks).map(([column, mask]) => [column, writtenMask(mask)])),
+      }),
     })),
+    ...(configuration.maskKey !== undefined && { mask_key: '***' }),
     objectives: Object.fromEntries(
       Object.entries(configuration.objectives).map(([tier, objective]) => [tier, writtenObjective(objective)]),
     ),
@@ -51,6 +57,8 @@ function writtenBroker(broker: BrokerPlan): object {
 
 /** Whatever stands before the @ may be a password or a token. */
 const redactServer = (server: string): string => server.replace(/[^/@]+@/, '***@');
+
+const writtenMask = (mask: MaskPlan): unknown => (mask.kind === 'fixed' ? { fixed: mask.value } : mask.kind);
 
 const writtenObjective = ({ rpoMs, rtoMs, verifyEveryMs }: Objective): unknown => ({
   ...(rpoMs !== undefined && { rpo: formatDurationMs(rpoMs) }),

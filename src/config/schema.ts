@@ -1,31 +1,8 @@
 import { z } from 'zod';
 import { addressFault, addressForm } from './address.ts';
-import { isPattern, patternForm } from './tables.ts';
+import { described, type Page, pages } from './page.ts';
+import { rule } from './rule.ts';
 import { durationForm, parseDurationMs, parseSizeBytes, sizeForm } from './units.ts';
-
-/** What people read about an option: `docs/config.md`, the file of `changeover init` and every complaint come from it. */
-export interface Page {
-  readonly says: string;
-  /** Why the default, or the bound, is what it is. */
-  readonly why?: string;
-  /** What would be right, to follow "write". */
-  readonly right: string;
-  /** The value as YAML. */
-  readonly example: string;
-  /** As it would stand in the file. Undefined: the option must be given, or is off without it (see `says`). */
-  readonly default?: string;
-  readonly required?: boolean;
-  readonly least?: string;
-  readonly most?: string;
-  /** The value may hold a password: it is never shown, and may stand in a file of its own. */
-  readonly secret?: boolean;
-}
-
-const pages = z.registry<Page>();
-const described = <S extends z.ZodType>(schema: S, page: Page): S => {
-  pages.add(schema, page);
-  return schema;
-};
 
 interface Measure {
   readonly least: string;
@@ -99,32 +76,6 @@ const site = z.strictObject({
     right: 'peer or warehouse',
     example: 'peer',
     default: 'peer',
-  }),
-});
-
-const rule = z.strictObject({
-  match: described(z.string().refine(isPattern, { error: `is no pattern of tables; write ${patternForm}` }), {
-    says: 'Which tables the rule is about. `*` stands for any run of characters; a name without a schema means any schema; names are spelt as in the catalogue, in double quotes where they hold a dot or a star.',
-    right: patternForm,
-    example: '"public.*"',
-    required: true,
-  }),
-  tier: described(
-    z
-      .string()
-      .regex(/^[a-z][a-z0-9_-]*$/, { error: 'is no name of a tier; write small letters, digits, - and _' })
-      .optional(),
-    {
-      says: 'How precious the tables are, in a word of yours; `objectives` says what it means.',
-      right: 'a word in small letters, for example critical',
-      example: 'critical',
-    },
-  ),
-  leave_out: described(z.boolean().prefault(false), {
-    says: 'These tables are not replicated.',
-    right: 'true or false',
-    example: 'true',
-    default: 'false',
   }),
 });
 
@@ -302,6 +253,16 @@ export const fileSchema = z.strictObject({
     example: '[{ match: "tmp_*", leave_out: true }]',
     default: '[]',
   }),
+  mask_key: described(
+    z.string().min(16, { error: 'is too short to keep a secret; write at least 16 characters' }).optional(),
+    {
+      says: 'The key of all hashes of `mask`. Needed where there is one. Another key makes other hashes, and so needs a new copy.',
+      why: 'Without the key nobody can find out a hashed value by hashing all that it could be.',
+      right: '"${NAME}" or { file: ./path }, with at least 16 characters in it',
+      example: '"${MASK_KEY}"',
+      secret: true,
+    },
+  ),
   objectives: described(z.record(z.string(), objective).prefault({}), {
     says: 'What each tier demands.',
     right: 'a mapping of tiers like critical: { rpo: 5s }',

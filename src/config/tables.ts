@@ -25,6 +25,31 @@ export function wanted(rules: readonly TableRule[], table: TableNamed): boolean 
 export const tierOf = (rules: readonly TableRule[], table: TableNamed): string | undefined =>
   wanted(rules, table) ? ruleOf(rules, table)?.tier : undefined;
 
+/** What of the table is replicated, where that is not all of it. */
+export function excerptOf(rules: readonly TableRule[], table: TableNamed) {
+  const { rows, leaveOutColumns = [], masks = {} } = ruleOf(rules, table) ?? {};
+  const map = new Map(Object.entries(masks));
+  return rows === undefined && leaveOutColumns.length === 0 && map.size === 0
+    ? undefined
+    : { rows, leaveOut: leaveOutColumns, masks: map };
+}
+
+/** Stands for all that `excerptOf` answers: what is equal in it makes equal excerpts. Undefined: every table is replicated whole. */
+export function excerptsText(rules: readonly TableRule[]): string | undefined {
+  const first = rules.findIndex(({ rows, leaveOutColumns, masks }) => rows ?? leaveOutColumns ?? masks);
+  if (first < 0) return undefined;
+  return JSON.stringify(
+    rules
+      .slice(first)
+      .map(({ match, rows, leaveOutColumns = [], masks = {} }) => [
+        match,
+        rows ?? null,
+        leaveOutColumns.toSorted(),
+        Object.entries(masks).toSorted(([a], [b]) => (a < b ? -1 : 1)),
+      ]),
+  );
+}
+
 /** Schemas that begin with `pg_` are reserved by PostgreSQL (temporary and TOAST schemas among them).
  *  https://www.postgresql.org/docs/current/ddl-schemas.html (The System Catalog Schema) */
 const isReserved = (schema: string): boolean =>

@@ -1,4 +1,5 @@
-import { options, type Page } from './schema.ts';
+import type { Page } from './page.ts';
+import { options } from './schema.ts';
 
 const widthMax = 100;
 
@@ -41,11 +42,14 @@ export function template(): string {
     ...atDefault('broker.keep_at_most', '  '),
     '',
     ...part('tables', ''),
-    ...['match', 'tier', 'leave_out'].flatMap((key) => part(`tables.*.${key}`, '')),
+    ...['match', 'tier', 'leave_out', 'rows', 'leave_out_columns', 'mask'].flatMap((key) =>
+      part(`tables.*.${key}`, ''),
+    ),
     'tables:',
     '  - { match: "public.*", tier: critical }',
     '  - { match: "tmp_*", leave_out: true }',
     '',
+    ...part('mask_key', '', ''),
     ...part('objectives', ''),
     ...['rpo', 'rto', 'verify_every'].flatMap((key) => part(`objectives.*.${key}`, '')),
     'objectives:',

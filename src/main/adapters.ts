@@ -1,10 +1,11 @@
+import { createHmac } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import type { Broker, BrokerInspector, BrokerReader } from '../broker/broker.ts';
 import type { CarriedReader } from '../broker/carried-reader.ts';
 import { offset } from '../change/position.ts';
 import type { LogFinding } from '../cli/house.ts';
 import { type BrokerPlan, type Configuration, type Site, secondariesOf } from '../config/configuration.ts';
-import { wanted } from '../config/tables.ts';
+import { excerptOf, excerptsText, wanted } from '../config/tables.ts';
 import { ChangeoverError, unreachable } from '../error.ts';
 import type { Source, SourceInspector } from '../source/source.ts';
 import type { Target, TargetInspector } from '../target/target.ts';
@@ -16,10 +17,27 @@ const wantedOf =
   (table: { schema: string; name: string }): boolean =>
     wanted(tables, table);
 
+/** The key is part of the fingerprint and cannot be found out from it: it is what the hash is made with. */
+function excerptsOf({ tables, maskKey }: Configuration) {
+  const text = excerptsText(tables);
+  if (text === undefined) return undefined;
+  const fingerprint = createHmac('sha256', maskKey ?? '')
+    .update(text)
+    .digest('hex');
+  return { of: (table: { schema: string; name: string }) => excerptOf(tables, table), key: maskKey, fingerprint };
+}
+
 export async function openSource(configuration: Configuration, { url }: Site): Promise<Source> {
   const { postgresSource } = await import('../source/postgres/open.ts');
   const { name, heartbeatMs, silenceMsMax } = configuration;
-  return postgresSource({ url, name, heartbeatMs, silenceMsMax, wanted: wantedOf(configuration) });
+  return postgresSource({
+    url,
+    name,
+    heartbeatMs,
+    silenceMsMax,
+    wanted: wantedOf(configuration),
+    excerpts: excerptsOf(configuration),
+  });
 }
 
 export async function openTarget(configuration: Configuration, { url }: Site, signal: AbortSignal): Promise<Target> {
@@ -30,7 +48,14 @@ export async function openTarget(configuration: Configuration, { url }: Site, si
 export async function openSourceInspector(configuration: Configuration, site: string): Promise<SourceInspector> {
   const { openSourceInspector: open } = await import('../source/postgres/inspect.ts');
   const { name, walBudgetBytes } = configuration;
-  return open({ url: siteOf(configuration, site).url, name, walBudgetBytes, site, wanted: wantedOf(configuration) });
+  return open({
+    url: siteOf(configuration, site).url,
+    name,
+    walBudgetBytes,
+    site,
+    wanted: wantedOf(configuration),
+    excerpts: excerptsOf(configuration),
+  });
 }
 
 export async function openTargetInspector(configuration: Configuration, site: string): Promise<TargetInspector> {

@@ -2,6 +2,7 @@ import { tableName } from '../../change/table.ts';
 import { clockFindings, type Found, refusedFinding, versionFindings } from '../../engine/postgres/access.ts';
 import { type Connection, type ConnectOptions, connect } from '../../engine/postgres/connect.ts';
 import { isCode } from '../../error.ts';
+import { checkExcerpts } from './check/excerpt.ts';
 import { checkLeftOut } from './check/left-out.ts';
 import { checkPrivileges } from './check/privilege.ts';
 import { checkPublication } from './check/publication.ts';
@@ -9,6 +10,7 @@ import { checkServer } from './check/server.ts';
 import { checkSlot } from './check/slot.ts';
 import { checkTables } from './check/table.ts';
 import { copied, type Wanted } from './coverage.ts';
+import type { Excerpts } from './excerpt.ts';
 import { readFacts, readVersion, type SourceFacts, type TableFacts } from './facts.ts';
 import type { LeftOut } from './schema/item.ts';
 import { readSchema } from './schema/read.ts';
@@ -18,6 +20,7 @@ export interface SourceCheckOptions {
   readonly slot: string;
   readonly publication: string;
   readonly wanted: Wanted;
+  readonly excerpts?: Excerpts | undefined;
   readonly walBudgetBytes: number | undefined;
   /** This machine's clock, milliseconds since 1970. */
   readonly now: () => number;
@@ -58,7 +61,7 @@ async function readLeftOut(connection: Connection, wanted: Wanted): Promise<read
 /** All that the facts say, in the order in which a person would mend it. */
 export function judge(
   facts: SourceFacts,
-  { slot, publication, wanted, walBudgetBytes }: Omit<SourceCheckOptions, 'connect' | 'now'>,
+  { slot, publication, wanted, excerpts, walBudgetBytes }: Omit<SourceCheckOptions, 'connect' | 'now'>,
 ): readonly Found[] {
   return [
     ...checkServer(facts, walBudgetBytes),
@@ -66,7 +69,8 @@ export function judge(
       tables: copied(facts.tables, wanted),
       sequences: facts.sequences.filter(({ identityOf }) => identityOf === null || wanted(identityOf)),
     }),
-    ...checkPublication(facts, publication, wanted),
+    ...checkPublication(facts, publication, { wanted, excerpts }),
+    ...(excerpts ? checkExcerpts(copied(facts.tables, wanted), excerpts, facts.server.version) : []),
     ...checkSlot(facts, slot, walBudgetBytes),
     ...checkTables(facts.tables.filter(wanted), publishing(facts, wanted), facts.server.version),
   ];

@@ -1,6 +1,7 @@
 import { type Table, tableName } from '../../change/table.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
 import { quoteIdentifier, quoteTable } from '../../engine/postgres/identifier.ts';
+import { conditionSql } from './excerpt.ts';
 import type { Range } from './ranges.ts';
 
 /** Where a table's rows lie. */
@@ -59,13 +60,15 @@ export function chunksOf(tables: readonly Table[], { extents, bytesMax, ranges }
 }
 
 /** https://www.postgresql.org/docs/current/ddl-system-columns.html (ctid) */
-export function copySql({ table, from, to }: Chunk): string {
+export function copySql({ table, from, to, rows }: Chunk & { readonly rows?: string | undefined }): string {
   const columns = table.columns.map(({ name }) => quoteIdentifier(name)).join(', ');
   const name = quoteTable(table);
-  if (from === undefined && to === undefined) return `COPY ${name}${columns && ` (${columns})`} TO STDOUT`;
+  if (from === undefined && to === undefined && rows === undefined)
+    return `COPY ${name}${columns && ` (${columns})`} TO STDOUT`;
   const conditions = [
     ...(from === undefined ? [] : [`ctid >= '(${from},0)'`]),
     ...(to === undefined ? [] : [`ctid < '(${to},0)'`]),
+    ...(rows === undefined ? [] : [conditionSql(rows)]),
   ];
   // The rows of those that inherit from it come with their own tables.
   return `COPY (SELECT ${columns} FROM ONLY ${name} WHERE ${conditions.join(' AND ')}) TO STDOUT`;

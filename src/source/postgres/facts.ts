@@ -93,6 +93,7 @@ export interface PublicationFacts {
   readonly whole: boolean;
   readonly viaRoot: boolean;
   readonly tables: readonly { readonly schema: string; readonly name: string }[];
+  readonly comment: string | null;
   /** Tables with a row filter or a column list. */
   readonly narrowed: readonly { readonly schema: string; readonly name: string }[];
 }
@@ -179,6 +180,7 @@ ORDER BY 1, 2`;
 /** Row filters and column lists came with PostgreSQL 15: through JSON, older servers answer null. */
 const publicationSql = `
 SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AS whole, p.pubviaroot AS "viaRoot",
+  obj_description(p.oid, 'pg_publication') AS comment,
   (SELECT coalesce(json_agg(json_build_object('schema', t.schemaname, 'name', t.tablename)), '[]')
     FROM pg_publication_tables t WHERE t.pubname = p.pubname) AS tables,
   (SELECT coalesce(json_agg(json_build_object('schema', n.nspname, 'name', c.relname)), '[]')

@@ -8,6 +8,7 @@ import { assert, ChangeoverError } from '../../error.ts';
 import type { SourceInspector, SourceObservation } from '../source.ts';
 import { checkSource } from './check.ts';
 import type { Wanted } from './coverage.ts';
+import type { Excerpts } from './excerpt.ts';
 import { namesOf } from './names.ts';
 import { readProfile } from './profile.ts';
 
@@ -16,6 +17,8 @@ export interface SourceInspectorOptions {
   /** Of the lane. */
   readonly name: string;
   readonly wanted: Wanted;
+  /** Undefined: every table is carried whole. */
+  readonly excerpts?: Excerpts | undefined;
   /** The most log that the primary may keep on our account. */
   readonly walBudgetBytes?: number;
   /** How findings name this side. */
@@ -26,7 +29,7 @@ export interface SourceInspectorOptions {
 
 /** Connects when first asked, so that an unreachable server is a finding of `check` and no failure to open. Throws CONFIG_INVALID. */
 export function openSourceInspector(options: SourceInspectorOptions): SourceInspector {
-  const { url, name, wanted, walBudgetBytes, site = 'primary', now = Date.now } = options;
+  const { url, name, wanted, excerpts, walBudgetBytes, site = 'primary', now = Date.now } = options;
   const { slot, publication } = namesOf(name);
   const connecting: ConnectOptions = { url, side: 'SOURCE', application: 'changeover inspect' };
   const session = sessionOf(connecting);
@@ -36,7 +39,8 @@ export function openSourceInspector(options: SourceInspectorOptions): SourceInsp
     profile: (signal) => session.use((connection) => readProfile(connection, wanted), signal),
     forget: (signal) => session.use((connection) => forget(connection, { slot, publication }), signal),
     async check(signal) {
-      const found = await checkSource({ connect: connecting, slot, publication, wanted, walBudgetBytes, now }, signal);
+      const options = { connect: connecting, slot, publication, wanted, excerpts, walBudgetBytes, now };
+      const found = await checkSource(options, signal);
       return found.map((one) => ({ ...one, site }));
     },
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),

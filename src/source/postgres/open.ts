@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Batch } from '../../change/change.ts';
 import { join } from '../../change/join.ts';
 import type { Position } from '../../change/position.ts';
+import type { Table } from '../../change/table.ts';
 import { type Connection, connect } from '../../engine/postgres/connect.ts';
 import { quoteIdentifier } from '../../engine/postgres/identifier.ts';
 import { formatLsn, lsn, positionOf } from '../../engine/postgres/lsn.ts';
@@ -9,10 +10,11 @@ import { ChangeoverError } from '../../error.ts';
 import { pumped } from '../../flow/pumped.ts';
 import type { Source } from '../source.ts';
 import { Assembly, type Sized } from './assemble.ts';
+import { Cutter, type Excerpts } from './excerpt.ts';
 import { namesOf } from './names.ts';
 import { decodeMessage } from './pgoutput.ts';
 import { progressOf } from './progress.ts';
-import { ensurePublication } from './publication.ts';
+import { ensurePublication, proveExcerpts } from './publication.ts';
 import { openReaders } from './readers.ts';
 import { Relations } from './relations.ts';
 import { isReachable, resumedPieces } from './resume.ts';
@@ -30,6 +32,8 @@ export interface PostgresSourceOptions {
   /** The lane's name: names the slot and the publication. */
   readonly name: string;
   readonly wanted: (table: { schema: string; name: string }) => boolean;
+  /** Undefined: every table is carried whole. */
+  readonly excerpts?: Excerpts | undefined;
   /** How often a small transaction of ours keeps an idle slot moving (invariant 6) and the lag known. */
   readonly heartbeatMs: number;
   /** A server of which nothing was heard for so long is given up, and tried again. Default 60 s, as PostgreSQL's own receiver. */
@@ -43,7 +47,7 @@ export interface PostgresSourceOptions {
 /** A PostgreSQL primary, 14 or later, read through one logical slot. Opens nothing before it is used. */
 export function postgresSource(options: PostgresSourceOptions): Source {
   const { slot, publication } = namesOf(options.name);
-  const { silenceMsMax = 60_000, copyConnections = 2, chunkBytes, wanted } = options;
+  const { silenceMsMax = 60_000, copyConnections = 2, chunkBytes, wanted, excerpts } = options;
   let stream: WalStream | undefined;
 
   const open = (signal: AbortSignal, replication = false): Promise<Connection> =>
@@ -64,7 +68,8 @@ export function postgresSource(options: PostgresSourceOptions): Source {
       const backend = await backendOf(walsender);
       const leftover = await slotState(control, slot);
       const opening = again ? progressOf(told) : undefined;
-      if (opening && leftover && isReachable(opening, { system, end, slot: leftover, name: slot })) {
+      // What catches up with a former copy carries tables whole.
+      if (opening && leftover && !excerpts && isReachable(opening, { system, end, slot: leftover, name: slot })) {
         if (leftover.activePid !== undefined) await freeSlot(control, leftover.activePid);
         const more = { open, control, slot, publication, wanted, copyConnections, chunkBytes, silenceMsMax };
         await using passing = await open(signal, true);
@@ -76,7 +81,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
         if (isResumed) return;
       }
       if (leftover) await dropLeftover(control, slot, { ours: again, pid: leftover.activePid });
-      await ensurePublication(control, publication, options.wanted);
+      await ensurePublication(control, publication, options);
       const { consistentPoint, snapshot } = await createSlot(walsender, slot).catch(async (error: unknown) => {
         // The server waits there for transactions that are open, and does not look whether we are still there.
         if (signal.aborted) await endBackend(() => open(AbortSignal.timeout(endMsMax)), backend);
@@ -92,7 +97,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
       // The export lives only while the walsender connection does nothing else.
       await using readers = await openReaders({ open, snapshot, count: copyConnections }, signal);
       const at = positionOf(system, consistentPoint);
-      yield* snapshotPieces({ reading: readers.reading, at, wanted, chunkBytes }, signal);
+      yield* snapshotPieces({ reading: readers.reading, at, wanted, excerpts, chunkBytes }, signal);
     },
 
     async *read(after, signal): AsyncGenerator<Batch> {
@@ -123,6 +128,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
     await using walsender = await open(signal, true);
     const state = await slotState(control, slot);
     proveReachable(after, { ...(await identifySystem(walsender)), slot: state, name: slot });
+    await proveExcerpts(control, publication, options.excerpts);
     if (state?.activePid !== undefined) await freeSlot(control, state.activePid);
     using wal = new WalStream(walsender, { silenceMsMax });
     stream = wal;
@@ -133,19 +139,21 @@ export function postgresSource(options: PostgresSourceOptions): Source {
     );
     await using beating = heartbeat(signal);
     const relations = new Relations(control, slot);
+    const isWanted = (table: Table): boolean => relations.carries(table) && options.wanted(table);
+    const cutter = options.excerpts && new Cutter(options.excerpts, isWanted);
     const assembly = new Assembly({
       system: after.origin,
       after,
       batchBytesMax,
       pieceBytesMax: batchBytesMax,
-      wanted: (table) => relations.carries(table) && options.wanted(table),
+      wanted: isWanted,
     });
     try {
       for (;;) {
         for (const { body, at: start } of await wal.take()) {
           const message = decodeMessage(body, start, relations.of);
           if (message.kind === 'relation') await relations.announce(message);
-          else assembly.add(message);
+          else assembly.add(cutter ? cutter.cut(message) : message);
         }
         for (const sized of assembly.take()) await give(sized, sized.bytes);
       }

@@ -1,6 +1,8 @@
 import type { Connection } from '../../engine/postgres/connect.ts';
 import { quoteIdentifier, quoteTable } from '../../engine/postgres/identifier.ts';
 import { ChangeoverError, isCode } from '../../error.ts';
+import { excerptsCommentSql } from './coverage.ts';
+import { type Cut, conditionSql, cutOf, type Excerpts, excerptsCure, fingerprintIn } from './excerpt.ts';
 import { replicatedTables } from './tables.ts';
 
 interface Wanted {
@@ -15,20 +17,24 @@ interface Wanted {
 export async function ensurePublication(
   connection: Connection,
   publication: string,
-  wanted: (table: Wanted) => boolean,
+  { wanted, excerpts }: { readonly wanted: (table: Wanted) => boolean; readonly excerpts?: Excerpts | undefined },
 ): Promise<void> {
   const [existing] = await connection.rows('SELECT 1 FROM pg_catalog.pg_publication WHERE pubname = $1', [publication]);
-  if (existing) return;
+  if (existing) return proveExcerpts(connection, publication, excerpts);
   const tables = await replicatedTables(connection, () => true);
   const chosen = tables.filter(wanted);
   await identifyKeyless(connection, chosen);
+  // Before anything is made: what cannot be cut so.
+  const cuts = (await replicatedTables(connection, wanted)).map((table) => cutOf(table, excerpts));
+  const areFiltered = cuts.some(({ rows }) => rows !== undefined);
   const name = quoteIdentifier(publication);
   const [role] = await connection.rows('SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user');
-  const all = role?.[0] === 't' && chosen.length === tables.length;
-  const list = chosen.map((table) => quoteTable(table)).join(', ');
+  const all = role?.[0] === 't' && chosen.length === tables.length && !areFiltered;
+  const list = cuts.map((cut) => publishedSql(cut)).join(', ');
   const scope = all ? ' FOR ALL TABLES' : list && ` FOR TABLE ${list}`;
-  const sql = `CREATE PUBLICATION ${name}${scope}`;
+  const sql = `CREATE PUBLICATION ${name}${scope}${excerpts ? `;\n${excerptsCommentSql(publication, excerpts)}` : ''}`;
   try {
+    // Sent as one, the statements are one transaction.
     await connection.rows(sql);
   } catch (cause) {
     // A server that goes down just now is another matter, and comes back.
@@ -42,6 +48,28 @@ export async function ensurePublication(
       },
     );
   }
+}
+
+/** A parent is published without the tables that inherit from it: those have conditions of their own. */
+const publishedSql = ({ table, rows }: Cut): string =>
+  rows === undefined ? `ONLY ${quoteTable(table)}` : `ONLY ${quoteTable(table)} WHERE ${conditionSql(rows)}`;
+
+/** The publication was made for the excerpts that are configured now; so was the copy, then. Throws SOURCE_UNSUITABLE. */
+export async function proveExcerpts(
+  connection: Connection,
+  publication: string,
+  excerpts: Excerpts | undefined,
+): Promise<void> {
+  const [row] = await connection.rows(
+    `SELECT pg_catalog.obj_description(oid, 'pg_publication') FROM pg_catalog.pg_publication WHERE pubname = $1`,
+    [publication],
+  );
+  if (fingerprintIn(row?.[0]) === excerpts?.fingerprint) return;
+  throw new ChangeoverError(
+    'SOURCE_UNSUITABLE',
+    `The publication ${publication} was made for other filters and masks than the configuration has`,
+    { hint: excerptsCure(publication, excerpts) },
+  );
 }
 
 async function identifyKeyless(connection: Connection, wanted: readonly Wanted[]): Promise<void> {

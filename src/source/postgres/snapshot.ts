@@ -10,6 +10,7 @@ import { pumped } from '../../flow/pumped.ts';
 import { publish } from '../../telemetry.ts';
 import type { CaughtUp } from './catch-up.ts';
 import { type Chunk, chunksOf, copySql, type Extent, extentsOf } from './chunks.ts';
+import { type Cut, cutOf, type Excerpts } from './excerpt.ts';
 import { filled } from './fill.ts';
 import {
   caughtUpMessage,
@@ -44,6 +45,7 @@ export interface SnapshotOptions {
   readonly chunkBytes?: number | undefined;
   /** What to go on with: called with the tables that are copied already. */
   readonly former?: Former | undefined;
+  readonly excerpts?: Excerpts | undefined;
 }
 
 export interface Former {
@@ -62,9 +64,14 @@ const piece = (changes: readonly Change[], end?: Position): Batch => ({
 /** The schema and all rows that the snapshot shows, as pieces whose last has the snapshot's position for its end. With a `former`
  *  copy, which must be fit to go on with, only what that one lacks: what is copied is brought up to the snapshot, the rest copied. */
 export async function* snapshotPieces(options: SnapshotOptions, signal: AbortSignal): AsyncGenerator<Batch> {
-  const { reading, at, wanted, chunkBytes = chunkBytesUsual, former } = options;
+  const { reading, at, wanted, chunkBytes = chunkBytesUsual, former, excerpts } = options;
   const [first] = reading;
-  const tables = await replicatedTables(first, wanted);
+  const cuts = new Map<Table, Cut>();
+  for (const table of await replicatedTables(first, wanted)) {
+    const cut = cutOf(table, excerpts);
+    cuts.set(cut.table, cut);
+  }
+  const tables = [...cuts.keys()];
   const partly = former ? await partlyCopied(first, tables, former.opening) : new Map<string, Parts>();
   const extents = await extentsOf(first);
   const copied = new Set(former?.opening.copied);
@@ -89,7 +96,8 @@ export async function* snapshotPieces(options: SnapshotOptions, signal: AbortSig
   const chunks = chunksOf(left, { extents, bytesMax: chunkBytes, ranges: gaps });
   const blocks = pumped<Rows | Message>(
     {
-      produce: (give, both) => copyChunks({ reading, chunks, extents, give: (one) => give(one, bytesOf(one)) }, both),
+      produce: (give, both) =>
+        copyChunks({ reading, chunks, cuts, extents, give: (one) => give(one, bytesOf(one)) }, both),
       bytesMax: aheadBytesMax,
       takeBytesMax: blockBytes,
     },
@@ -165,12 +173,14 @@ type Give = (one: Rows | Message) => Promise<void>;
 interface Copying {
   readonly reading: readonly Connection[];
   readonly chunks: readonly Chunk[];
+  /** By their tables. */
+  readonly cuts: ReadonlyMap<Table, Cut>;
   readonly extents: ReadonlyMap<string, Extent>;
   readonly give: Give;
 }
 
 /** Every connection takes the next chunk that nobody has, until there is none. When one fails, the others end with their chunks. */
-async function copyChunks({ reading, chunks, extents, give }: Copying, signal: AbortSignal): Promise<void> {
+async function copyChunks({ reading, chunks, cuts, extents, give }: Copying, signal: AbortSignal): Promise<void> {
   const failed = new AbortController();
   const left = chunks.values();
   const parts = new Map<Table, number>();
@@ -182,9 +192,12 @@ async function copyChunks({ reading, chunks, extents, give }: Copying, signal: A
     const wire = new Wire(connection);
     for (const chunk of left) {
       if (signal.aborted || failed.signal.aborted) return;
-      await copyOut(wire, chunk, async (rows) => {
-        await give(rows);
-        progress.rows += rows.count;
+      await copyOut(wire, chunk, {
+        cut: cuts.get(chunk.table),
+        async give(rows) {
+          await give(rows);
+          progress.rows += rows.count;
+        },
       });
       const partsLeft = (parts.get(chunk.table) ?? 0) - 1;
       parts.set(chunk.table, partsLeft);
@@ -214,11 +227,16 @@ function* lots(statements: readonly SchemaStatement[]): Generator<readonly Schem
     yield statements.slice(from, from + lotStatements);
 }
 
+interface Copied {
+  readonly cut: Cut | undefined;
+  readonly give: (rows: Rows) => Promise<void>;
+}
+
 /** Hands over a chunk's rows in blocks of whole rows: COPY sends each row as one frame.
  *  https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY */
-async function copyOut(wire: Wire, chunk: Chunk, give: (rows: Rows) => Promise<void>): Promise<void> {
+async function copyOut(wire: Wire, chunk: Chunk, { cut, give }: Copied): Promise<void> {
   const { table } = chunk;
-  await wire.send(query(copySql(chunk)));
+  await wire.send(query(copySql({ ...chunk, rows: cut?.rows })));
   let block = Buffer.allocUnsafe(blockBytes);
   let bytes = 0;
   let count = 0;
@@ -234,8 +252,9 @@ async function copyOut(wire: Wire, chunk: Chunk, give: (rows: Rows) => Promise<v
     await give(rows);
   };
   for (;;) {
-    for (const { type, body } of wire.checked(await wire.take(), `Copying ${tableName(table)}`)) {
+    for (const { type, body: sent } of wire.checked(await wire.take(), `Copying ${tableName(table)}`)) {
       if (type === COPY_DATA) {
+        const body = cut?.line ? cut.line(sent) : sent;
         if (bytes + body.length > block.length) await flush();
         // A row that is larger than a block is one by itself.
         if (body.length > block.length) block = Buffer.allocUnsafe(body.length);
