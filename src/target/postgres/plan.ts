@@ -13,6 +13,9 @@ interface TargetColumn {
   readonly key: boolean;
   /** The type's own equality, qualified where it is not PostgreSQL's; undefined where the type has none. */
   readonly equals: string | undefined;
+  /** Whether that equality may be asked of any two values, and says yes where their texts are the same. Not so of arrays and composites,
+   *  which may hold what has none (a point), nor of geometric types, whose NaN is not itself. */
+  readonly equalsTexts: boolean;
   /** GENERATED ALWAYS AS IDENTITY: may be inserted, never updated. */
   readonly always: boolean;
 }
@@ -48,7 +51,8 @@ export interface Plan {
 export async function planFor(session: Session, table: Table): Promise<Plan> {
   const found = await session.rows(
     `SELECT a.attname, a.atttypid, a.attgenerated, a.attidentity, o.oprname, n.nspname,
-            CASE WHEN t.oid <> a.atttypid THEN pg_catalog.format_type(t.oid, -1) END
+            CASE WHEN t.oid <> a.atttypid THEN pg_catalog.format_type(t.oid, -1) END,
+            (o.oprcanmerge OR o.oprcanhash) AND t.typtype <> 'c' AND t.typcategory <> 'A'
        FROM pg_catalog.pg_attribute a
        CROSS JOIN LATERAL (
          -- Beneath a domain there may be another one.
@@ -74,7 +78,7 @@ export async function planFor(session: Session, table: Table): Promise<Plan> {
   );
   const here = new Map(found.map(([name, ...rest]) => [name, rest]));
   const columns = table.columns.flatMap((column, place): TargetColumn[] => {
-    const [type, generated, identity, operator, operatorSchema, baseType] = here.get(column.name) ?? [];
+    const [type, generated, identity, operator, operatorSchema, baseType, equalsTexts] = here.get(column.name) ?? [];
     if (type === undefined) {
       const what = here.size === 0 ? 'is missing' : `has no column ${quoteIdentifier(column.name)}`;
       throw new ChangeoverError('TARGET_TABLE_DIFFERS', `The table ${tableName(table)} ${what} at the secondary`);
@@ -83,7 +87,18 @@ export async function planFor(session: Session, table: Table): Promise<Plan> {
     const equals = operator ? `OPERATOR(${quoteIdentifier(operatorSchema ?? '')}.${operator})` : undefined;
     const always = identity === 'a';
     const { name, key } = column;
-    return [{ name, place, typeOid: Number(type), baseType: baseType ?? undefined, key, equals, always }];
+    return [
+      {
+        name,
+        place,
+        typeOid: Number(type),
+        baseType: baseType ?? undefined,
+        key,
+        equals,
+        equalsTexts: equalsTexts === 't',
+        always,
+      },
+    ];
   });
   if (here.size === 0) {
     const [exists] = await session.rows(
@@ -174,7 +189,8 @@ function where(name: string, columns: readonly TargetColumn[], firstParameter: n
     // What a type calls equal may still look different (1.0 and 1.00, 'a' and 'A'), and the source's text is what counts. Its own
     // equality is asked first where there is one, because it costs less.
     const alike = `${left}::pg_catalog.text OPERATOR(pg_catalog.=) ${right}::pg_catalog.text`;
-    const equal = column.equals === undefined ? alike : `${equality(column, '', right)} AND ${alike}`;
+    const equal =
+      column.equals === undefined || !column.equalsTexts ? alike : `${equality(column, '', right)} AND ${alike}`;
     return `(${equal} OR (${left} IS NULL AND ${right} IS NULL))`;
   });
   return `ctid = (SELECT ctid FROM ${name} WHERE ${same.join(' AND ') || 'true'} LIMIT 1)`;
