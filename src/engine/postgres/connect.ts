@@ -15,15 +15,20 @@ const pinned = {
   bytea_output: 'hex',
   lc_monetary: 'C',
   xmloption: 'content',
+  // Off, NULL in an array would be read as a text.
+  array_nulls: 'on',
+  quote_all_identifiers: 'off',
   search_path: '',
   // A secondary that is shut for everybody else is still open to us.
   default_transaction_read_only: 'off',
+  default_transaction_isolation: 'read committed',
   row_security: 'off',
   check_function_bodies: 'off',
   standard_conforming_strings: 'on',
   statement_timeout: '0',
   lock_timeout: '0',
   idle_in_transaction_session_timeout: '0',
+  idle_session_timeout: '0',
   wal_sender_timeout: '60s',
   // When we vanish without a word, the server must let go of our locks and our slot soon: its own default is two hours.
   tcp_keepalives_idle: '10',

@@ -9,6 +9,8 @@ const byState: Record<Side, readonly (readonly [RegExp, Code])[]> = {
     [/^42501$/, 'SOURCE_PRIVILEGE'],
     [/^(53300|53400)$/, 'SOURCE_BUSY'],
     [/^55006$/, 'SOURCE_SLOT_BUSY'],
+    // Text that is no UTF-8: trying again does not make it so.
+    [/^(22021|22P05)$/, 'SOURCE_UNSUITABLE'],
     [/^(57P0[1-5]|08...)$/, 'SOURCE_UNREACHABLE'],
   ],
   TARGET: [

@@ -90,15 +90,15 @@ export class Bulk {
     // Where nothing but the key was sent, nothing changes, but the row must be there.
     const sql =
       set.length > 0
-        ? `UPDATE ${plan.name} t SET ${assignments} FROM ${staged} WHERE ${same}`
-        : `SELECT FROM ${plan.name} t, ${staged} WHERE ${same}`;
+        ? `UPDATE ${plan.alone} t SET ${assignments} FROM ${staged} WHERE ${same}`
+        : `SELECT FROM ${plan.alone} t, ${staged} WHERE ${same}`;
     return this.#session.run(sql);
   }
 
   async #remove(plan: Plan, keys: readonly Row[]): Promise<Ticket> {
     const names = plan.keyColumns.map((column) => column.name);
     const staged = await this.#fill(plan, names, plan.keyPlaces, keys);
-    return this.#session.run(`DELETE FROM ${plan.name} t USING ${staged} WHERE ${matching(plan.keyColumns)}`);
+    return this.#session.run(`DELETE FROM ${plan.alone} t USING ${staged} WHERE ${matching(plan.keyColumns)}`);
   }
 
   /** Copies rows into the staging table as a set of their own, and gives what to put behind FROM to see just that set as `s`. */

@@ -23,6 +23,8 @@ interface TargetColumn {
 /** How changes of one shape of a source table are written to the table of the same name here. */
 export interface Plan {
   readonly name: string;
+  /** The table by itself, for what looks for rows: those of tables that inherit from it have changes of their own. */
+  readonly alone: string;
   /** The columns that are written: those of the source that are not generated here. */
   readonly columns: readonly TargetColumn[];
   readonly keyColumns: readonly TargetColumn[];
@@ -108,10 +110,21 @@ export async function planFor(session: Session, table: Table): Promise<Plan> {
     if (!exists?.[0])
       throw new ChangeoverError('TARGET_TABLE_DIFFERS', `The table ${tableName(table)} is missing at the secondary`);
   }
-  return newPlan(quoteTable(table), columns);
+  return newPlan(quoteTable(table), await aloneName(session, table), columns);
 }
 
-function newPlan(name: string, columns: readonly TargetColumn[]): Plan {
+/** What to write behind FROM or TRUNCATE to mean this table without those that inherit from it. Partitions are all that a partitioned
+ *  table has. */
+export async function aloneName(session: Session, table: Pick<Table, 'schema' | 'name'>): Promise<string> {
+  const name = quoteTable(table);
+  const [found] = await session.rows(
+    `SELECT relkind FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass(${quoteLiteral(name)})`,
+    `Looking up ${tableName(table)}`,
+  );
+  return found?.[0] === 'p' ? name : `ONLY ${name}`;
+}
+
+function newPlan(name: string, alone: string, columns: readonly TargetColumn[]): Plan {
   const keyColumns = columns.filter((column) => column.key);
   const fixedColumns = columns.filter((column) => column.always && !column.key);
   const list = listOf(columns);
@@ -125,6 +138,7 @@ function newPlan(name: string, columns: readonly TargetColumn[]): Plan {
   const typesOf = (...some: readonly TargetColumn[]): number[] => some.map((column) => column.typeOid);
   return {
     name,
+    alone,
     columns,
     keyColumns,
     places: placesOf(columns),
@@ -133,15 +147,15 @@ function newPlan(name: string, columns: readonly TargetColumn[]): Plan {
     fixedColumns: fixed,
     fixedPlaces: placesOf(fixed),
     insert: { sql: insert, types: typesOf(...columns) },
-    remove: { sql: `DELETE FROM ${name} WHERE ${where(name, columns, 1)}`, types: typesOf(...identifying) },
+    remove: { sql: `DELETE FROM ${alone} WHERE ${where(alone, columns, 1)}`, types: typesOf(...identifying) },
     stage: undefined,
     update: remembered((places) => {
       const set = columns.filter((column) => places.includes(column.place) && !column.always);
-      const update = `UPDATE ${name} SET ${set.map((column, index) => `${quoteIdentifier(column.name)} = $${index + 1}`).join(', ')}`;
+      const update = `UPDATE ${alone} SET ${set.map((column, index) => `${quoteIdentifier(column.name)} = $${index + 1}`).join(', ')}`;
       const behind = set.length + identifying.length + 1;
       const same = fixed.map((column, index) => ` AND ${quoteIdentifier(column.name)} = $${behind + index}`).join('');
       // Nothing that may be written was sent: nothing changes, but the row must be there.
-      const sql = `${set.length > 0 ? update : `SELECT FROM ${name}`} WHERE ${where(name, columns, set.length + 1)}${same}`;
+      const sql = `${set.length > 0 ? update : `SELECT FROM ${alone}`} WHERE ${where(alone, columns, set.length + 1)}${same}`;
       return { sql, types: typesOf(...set, ...identifying, ...fixed) };
     }),
     replace: remembered((places) => {
@@ -149,7 +163,7 @@ function newPlan(name: string, columns: readonly TargetColumn[]): Plan {
       const taken = columns.map((column) =>
         sent.includes(column) ? `$${sent.indexOf(column) + 1}` : `gone.${quoteIdentifier(column.name)}`,
       );
-      const sql = `WITH gone AS (DELETE FROM ${name} WHERE ${where(name, columns, sent.length + 1)} RETURNING *)
+      const sql = `WITH gone AS (DELETE FROM ${alone} WHERE ${where(alone, columns, sent.length + 1)} RETURNING *)
         INSERT INTO ${name} (${list}) OVERRIDING SYSTEM VALUE SELECT ${taken.join(', ')} FROM gone`;
       return { sql, types: typesOf(...sent, ...identifying) };
     }),
@@ -179,7 +193,7 @@ export function equality(column: TargetColumn, left: '' | 't.', right: string): 
 }
 
 /** One row by its key; or, without a key, one of the rows that are equal in all columns, whichever: they cannot be told apart. */
-function where(name: string, columns: readonly TargetColumn[], firstParameter: number): string {
+function where(alone: string, columns: readonly TargetColumn[], firstParameter: number): string {
   const keyColumns = columns.filter((column) => column.key);
   if (keyColumns.length > 0) {
     return keyColumns.map((column, index) => equality(column, '', `$${firstParameter + index}`)).join(' AND ');
@@ -193,5 +207,5 @@ function where(name: string, columns: readonly TargetColumn[], firstParameter: n
       column.equals === undefined || !column.equalsTexts ? alike : `${equality(column, '', right)} AND ${alike}`;
     return `(${equal} OR (${left} IS NULL AND ${right} IS NULL))`;
   });
-  return `ctid = (SELECT ctid FROM ${name} WHERE ${same.join(' AND ') || 'true'} LIMIT 1)`;
+  return `ctid = (SELECT ctid FROM ${alone} WHERE ${same.join(' AND ') || 'true'} LIMIT 1)`;
 }

@@ -7,6 +7,7 @@ import type { Checkpoint, Order, TargetTransaction } from '../target.ts';
 import type { Bulk } from './bulk.ts';
 import { addCopiedSql, readCopiedSql } from './checkpoint.ts';
 import { foundAll, isRowChange, type PlanOf, type Search, sendOrdered, writeCarefully } from './ordered.ts';
+import { aloneName } from './plan.ts';
 import { replaceRows } from './replace-rows.ts';
 import { createSchema } from './schema.ts';
 import type { Session, Ticket } from './session.ts';
@@ -234,7 +235,8 @@ export class PostgresTransaction implements TargetTransaction {
    *  draws from them here. */
   async #empty(tables: readonly Table[], restartIdentity = false): Promise<void> {
     const { session } = this.#options;
-    const names = tables.map((table) => quoteTable(table));
+    const names: string[] = [];
+    for (const table of tables) names.push(await aloneName(session, table));
     await session.run('SAVEPOINT emptying');
     try {
       await session.run(`TRUNCATE ${names.join(', ')}${restartIdentity ? ' RESTART IDENTITY' : ''}`);
@@ -242,7 +244,7 @@ export class PostgresTransaction implements TargetTransaction {
     } catch (error) {
       if (sqlState(error) !== '0A000') throw error;
       await session.run('ROLLBACK TO SAVEPOINT emptying');
-      for (const name of names) await session.run(`DELETE FROM ONLY ${name}`);
+      for (const name of names) await session.run(`DELETE FROM ${name}`);
       await session.settle('Emptying tables');
     }
     await session.run('RELEASE SAVEPOINT emptying');
