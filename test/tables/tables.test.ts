@@ -18,7 +18,7 @@ interface Story {
   /** Before the copy. */
   readonly made: readonly string[];
   /** After it; each a transaction, or what it says itself. What comes quickly is folded together. */
-  readonly then: readonly string[];
+  readonly written: readonly string[];
   /** Asked of the secondary at the end, with the answer. */
   readonly ends?: readonly (readonly [sql: string, answer: readonly (readonly (string | null)[])[]])[];
 }
@@ -35,7 +35,7 @@ const stories: Readonly<Record<string, Story>> = {
       'ALTER TABLE public.t REPLICA IDENTITY USING INDEX by_b',
       `INSERT INTO public.t SELECT n, 'b' || n, 'v' FROM generate_series(1, 9) n`,
     ],
-    then: [
+    written: [
       `UPDATE public.t SET b = b || 'x' WHERE a < 4`,
       `UPDATE public.t SET v = 'w' WHERE a < 6`,
       'DELETE FROM public.t WHERE a = 9',
@@ -49,7 +49,7 @@ const stories: Readonly<Record<string, Story>> = {
       'CREATE TABLE public.late (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, u int UNIQUE DEFERRABLE INITIALLY DEFERRED)',
       'INSERT INTO public.late SELECT n, n FROM generate_series(1, 20) n',
     ],
-    then: [
+    written: [
       'BEGIN; UPDATE public.t SET a = 0 WHERE a = 1; UPDATE public.t SET a = 1, b = -1 WHERE a = 2; UPDATE public.t SET a = 2, b = -2 WHERE a = 0; COMMIT',
       'UPDATE public.late SET id = 21 - id, u = u % 20 + 1',
       'UPDATE public.t SET u = 100 WHERE u = 3',
@@ -79,7 +79,7 @@ const stories: Readonly<Record<string, Story>> = {
         (name) => `INSERT INTO public.${name} VALUES (1, 1, ${long('a')}), (2, 2, ${long('b')})`,
       ),
     ],
-    then: ['keyed', 'full', 'none', 'indexed'].flatMap((name) => [
+    written: ['keyed', 'full', 'none', 'indexed'].flatMap((name) => [
       `UPDATE public.${name} SET v = v + 1`,
       `UPDATE public.${name} SET id = id + 10`,
       // The earlier version is in the same batch.
@@ -99,7 +99,7 @@ const stories: Readonly<Record<string, Story>> = {
          stored int GENERATED ALWAYS AS (a * 2) STORED, virtual int GENERATED ALWAYS AS (a * 3) VIRTUAL)`,
       'INSERT INTO public.t (a) SELECT generate_series(1, 5)',
     ],
-    then: [
+    written: [
       'INSERT INTO public.t (a) SELECT generate_series(1, 5)',
       'INSERT INTO public.t (id, n, a) OVERRIDING SYSTEM VALUE VALUES (100, 200, 7)',
       'UPDATE public.t SET a = a + 1, n = n + 1000',
@@ -125,7 +125,7 @@ const stories: Readonly<Record<string, Story>> = {
       `INSERT INTO public.parent VALUES (1, 'p')`,
       `INSERT INTO public.child VALUES (1, 'c', 1)`,
     ],
-    then: [
+    written: [
       'UPDATE public.p SET at = at % 4 + 1',
       `UPDATE public.p SET v = v || '!' WHERE id % 2 = 0`,
       'UPDATE public.p SET at = 1, id = id + 100 WHERE id < 5',
@@ -145,7 +145,7 @@ const stories: Readonly<Record<string, Story>> = {
       'INSERT INTO public.a SELECT n, nullif(n / 2, 0) FROM generate_series(1, 40) n',
       'BEGIN; INSERT INTO public.b SELECT n, n, n FROM generate_series(1, 30) n; INSERT INTO public.c SELECT n, 31 - n FROM generate_series(1, 30) n; COMMIT',
     ],
-    then: [
+    written: [
       'UPDATE public.a SET id = id + 1000 WHERE id IN (2, 9)',
       'DELETE FROM public.a WHERE id = 1002',
       'DELETE FROM public.b WHERE id % 4 = 0',
@@ -170,7 +170,7 @@ const stories: Readonly<Record<string, Story>> = {
       'CREATE POLICY nobody ON public.hidden USING (false)',
       `INSERT INTO public.t VALUES (1, 'a')`,
     ],
-    then: [
+    written: [
       `INSERT INTO public.t VALUES (2, 'b')`,
       `UPDATE public.t SET v = 'c'`,
       `INSERT INTO public.ruled VALUES (1, 'a'), (2, 'b')`,
@@ -185,7 +185,7 @@ const stories: Readonly<Record<string, Story>> = {
       `CREATE TABLE public.wide (${Array.from({ length: 1600 }, (_, at) => (at === 0 ? 'c0 int PRIMARY KEY' : `c${at} int`)).join(', ')})`,
       'INSERT INTO public.wide (c0, c1, c1599) VALUES (1, 2, 3), (2, 3, 4)',
     ],
-    then: [
+    written: [
       'INSERT INTO public.wide (c0, c1598) VALUES (3, 1), (4, 1)',
       'UPDATE public.wide SET c800 = c0',
       'UPDATE public.wide SET c0 = 10 WHERE c0 = 1',
@@ -198,7 +198,7 @@ const stories: Readonly<Record<string, Story>> = {
       `CREATE TABLE "S ""q"" 🎞"."T'a.b; --" ("I D" int PRIMARY KEY, "select" text, "a""b" text, "🎞" text, "${'l'.repeat(63)}" int)`,
       `INSERT INTO "S ""q"" 🎞"."T'a.b; --" VALUES (1, 'a', 'b', 'c', 1)`,
     ],
-    then: [
+    written: [
       `INSERT INTO "S ""q"" 🎞"."T'a.b; --" VALUES (2, 'a', 'b', 'c', 1), (3, '', '', '', 0)`,
       `UPDATE "S ""q"" 🎞"."T'a.b; --" SET "a""b" = 'x'`,
       `UPDATE "S ""q"" 🎞"."T'a.b; --" SET "I D" = 30 WHERE "I D" = 3`,
@@ -212,7 +212,7 @@ const stories: Readonly<Record<string, Story>> = {
       `INSERT INTO public.a (v) VALUES ('a'), ('b')`,
       'INSERT INTO public.b VALUES (1, 1)',
     ],
-    then: [
+    written: [
       `BEGIN; INSERT INTO public.a (v) VALUES ('c'); TRUNCATE public.a RESTART IDENTITY CASCADE; INSERT INTO public.a (v) VALUES ('d'); COMMIT`,
       'INSERT INTO public.b VALUES (2, 1)',
       'BEGIN; TRUNCATE public.b; ROLLBACK',
@@ -221,7 +221,7 @@ const stories: Readonly<Record<string, Story>> = {
   },
   'what a savepoint took back never comes': {
     made: ['CREATE TABLE public.t (id int PRIMARY KEY, v text)'],
-    then: [
+    written: [
       `BEGIN; INSERT INTO public.t VALUES (1, 'a'); SAVEPOINT a; INSERT INTO public.t VALUES (2, 'b'); SAVEPOINT b;
        UPDATE public.t SET v = 'c'; ROLLBACK TO b; INSERT INTO public.t VALUES (3, 'd'); RELEASE a; SAVEPOINT c; DELETE FROM public.t;
        ROLLBACK TO c; INSERT INTO public.t VALUES (4, 'e'); COMMIT`,
@@ -232,7 +232,7 @@ const stories: Readonly<Record<string, Story>> = {
   },
   'messages of applications leave no trace, inside a transaction or outside': {
     made: ['CREATE TABLE public.t (id int PRIMARY KEY)'],
-    then: [
+    written: [
       `BEGIN; SELECT pg_logical_emit_message(true, 'app', 'a'); INSERT INTO public.t VALUES (1); SELECT pg_logical_emit_message(false, '', ''); COMMIT`,
       `SELECT pg_logical_emit_message(true, 'changeover', 'not ours {')`,
       `SELECT pg_logical_emit_message(true, 'app', '\\x00ff5c'::bytea)`,
@@ -245,21 +245,21 @@ const stories: Readonly<Record<string, Story>> = {
       ...external('hot'),
       `INSERT INTO public.hot VALUES (1, 0, ${long('h')})`,
     ],
-    then: [
+    written: [
       'DO $$ BEGIN FOR n IN 1..100000 LOOP UPDATE public.hot SET n = hot.n + 1; IF n % 50 = 0 THEN COMMIT; END IF; END LOOP; END $$',
     ],
     ends: [['SELECT n, length(long) FROM public.hot', [['100000', '9000']]]],
   },
 };
 
-for (const [what, { made, then, ends = [] }] of Object.entries(stories))
+for (const [what, { made, written, ends = [] }] of Object.entries(stories))
   test(what, async () => {
     const sides = await openSides(from, to);
     await run(sides.primary, ...made);
     await using lane = openLane({ sides });
     await lane.caughtUp();
     await assertEqual(sides);
-    await run(sides.primary, ...then);
+    await run(sides.primary, ...written);
     await lane.caughtUp();
     await assertEqual(sides);
     assert.deepEqual(await run(sides.secondary, 'SELECT drifted FROM changeover.checkpoint'), [['0']]);

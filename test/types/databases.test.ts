@@ -59,8 +59,8 @@ for (const [left, right] of [
     await run(sides.primary, named(insert(2)), named(`UPDATE public."täble" SET n = n + 10 WHERE v <> 'plain'`));
     await lane.caughtUp();
     // Compared by what is said in UTF-8: their bytes differ where the encodings do.
-    const rows = `SELECT * FROM public."${words}" ORDER BY n, v COLLATE "C"`;
-    assert.deepEqual((await run(sides.secondary, rows)).toSorted(), (await run(sides.primary, rows)).toSorted());
+    const rows = `SELECT * FROM public."${words}" ORDER BY n, convert_to(v, 'UTF8')`;
+    assert.deepEqual(await run(sides.secondary, rows), await run(sides.primary, rows));
     if (left === right) await assertEqual(sides);
   });
 
