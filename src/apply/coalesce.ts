@@ -62,6 +62,7 @@ export function coalesce(changes: readonly Change[]): readonly Step[] {
       case 'truncate':
       case 'snapshot':
       case 'schema':
+      case 'ddl':
       case 'rows':
         alone(change);
         break;

@@ -1,6 +1,6 @@
 import type { Entry } from '../broker/broker.ts';
 import type { Change } from '../change/change.ts';
-import { isWhole } from '../change/join.ts';
+import { isAlone, isWhole } from '../change/join.ts';
 import { coalesce, type Step } from './coalesce.ts';
 
 /** What is written in one go: whole transactions that share one target transaction, or a single piece. */
@@ -25,12 +25,13 @@ export function prepare(entries: readonly Entry[]): readonly Part[] {
     run = [];
   };
   for (const entry of entries) {
-    if (isWhole(entry.batch) && !opensSnapshot(entry)) {
+    const isPiece = !isWhole(entry.batch) || opensSnapshot(entry);
+    if (!isPiece && !isAlone(entry.batch)) {
       run.push(entry);
       continue;
     }
     close();
-    parts.push(partOf('piece', [entry]));
+    parts.push(partOf(isPiece ? 'piece' : 'whole', [entry]));
   }
   close();
   return parts;

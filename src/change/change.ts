@@ -66,6 +66,32 @@ export interface Schema {
   readonly statements: readonly SchemaStatement[];
 }
 
+/** How a table looks, in the source's words, such as `column id integer not null`. */
+export interface Shape {
+  readonly schema: string;
+  readonly name: string;
+  readonly traits: readonly string[];
+}
+
+/** A schema change of the source's, at its place in its transaction: rows behind it have the new shape. */
+export interface Ddl {
+  readonly kind: 'ddl';
+  /** No two have the same. Empty for what needs no name. */
+  readonly id: string;
+  /** As it was given at the source: for people. */
+  readonly statement: string;
+  /** What replays it, in the source's dialect, one after the other. */
+  readonly steps: readonly string[];
+  /** Settings of the source's session that the steps are read with, by name. */
+  readonly settings: Readonly<Record<string, string>>;
+  /** Why it cannot be replayed: somebody must do it at the target by hand, and say so there. */
+  readonly refusal: string | undefined;
+  /** Tables as they are after it. */
+  readonly shapes: readonly Shape[];
+  /** What else is there after it, as the source's dialect addresses it. */
+  readonly objects: readonly string[];
+}
+
 /** Rows of a snapshot as one block in the text format of PostgreSQL's COPY, whole rows, each ended by a newline.
  *  https://www.postgresql.org/docs/current/sql-copy.html (Text Format) */
 export interface Rows {
@@ -76,7 +102,7 @@ export interface Rows {
 }
 
 export type RowChange = Insert | Update | Delete;
-export type Change = RowChange | Truncate | Message | Commit | Snapshot | Schema | Rows;
+export type Change = RowChange | Truncate | Message | Commit | Snapshot | Schema | Ddl | Rows;
 
 /** A bounded run of whole transactions, or a piece of something too big to hold: one giant transaction, or a snapshot. */
 export interface Batch {

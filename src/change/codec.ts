@@ -1,6 +1,6 @@
 import { assert, unreachable } from '../error.ts';
 import { Reader, unreadable, Writer } from './bytes.ts';
-import type { Batch, Change } from './change.ts';
+import type { Batch, Change, Ddl } from './change.ts';
 import type { Position } from './position.ts';
 import type { Table } from './table.ts';
 
@@ -21,6 +21,7 @@ import type { Table } from './table.ts';
             | 7 count:u32 { table:u32 }                                    snapshot
             | 8 count:u32 { object:bytes sql:bytes }                       schema
             | 9 table:u32 count:u32 block:bytes                            rows
+            | 10 bytes                                                     ddl, as JSON
    text     = length:u16 bytes        bytes = length:u32 bytes                                                       */
 
 const version = 1;
@@ -35,6 +36,7 @@ const kinds = {
   snapshot: 7,
   schema: 8,
   rows: 9,
+  ddl: 10,
 } as const satisfies Record<Change['kind'], number>;
 
 /** Writes into one buffer, once: a copy of a batch is megabytes, and the next one comes before the collector does. */
@@ -86,6 +88,8 @@ export function bytesOf(change: Change): number {
       return change.statements.reduce((sum, { object, sql }) => sum + 16 + object.length + sql.length, 32);
     case 'rows':
       return 32 + change.block.length;
+    case 'ddl':
+      return 32 + ddlBytes(change).length;
     case 'truncate':
     case 'snapshot':
       return 32 + 4 * change.tables.length;
@@ -138,6 +142,9 @@ function writeChange(writer: Writer, change: Change, placeOf: (table: Table) => 
         writer.bytes(Buffer.from(sql));
       }
       return;
+    case 'ddl':
+      writer.bytes(ddlBytes(change));
+      return;
     case 'rows':
       writer.u32(placeOf(change.table));
       writer.u32(change.count);
@@ -146,6 +153,14 @@ function writeChange(writer: Writer, change: Change, placeOf: (table: Table) => 
     default:
       unreachable(change);
   }
+}
+
+/** JSON: there are few of them, and more will be known of each. */
+const ddlBytes = (change: Ddl): Buffer => Buffer.from(JSON.stringify({ ...change, kind: undefined }));
+
+function readDdl(bytes: Buffer): Ddl {
+  const { refusal, ...rest } = JSON.parse(bytes.toString()) as Omit<Ddl, 'kind'>;
+  return { kind: 'ddl', ...rest, refusal };
 }
 
 function writePosition(writer: Writer, position: Position): void {
@@ -233,6 +248,8 @@ function readChange(reader: Reader, tableAt: () => Table): Change {
       }));
       return { kind: 'schema', statements };
     }
+    case kinds.ddl:
+      return readDdl(reader.bytes());
     case kinds.rows:
       return { kind: 'rows', table: tableAt(), count: reader.u32(), block: reader.bytes() };
     default:

@@ -5,6 +5,10 @@ import { isSame } from './position.ts';
 /** True for a batch of whole transactions only; false for a piece of something bigger. */
 export const isWhole = (batch: Batch): boolean => batch.starts && batch.end !== undefined;
 
+/** True for a batch that changes the schema. It stays by itself, down to the target's transaction: what one transaction made, such as a
+ *  value of an enum, PostgreSQL may let only a later one use. */
+export const isAlone = (batch: Batch): boolean => batch.changes.some(({ kind }) => kind === 'ddl');
+
 /** Joins neighbours of whole transactions into one batch each; pieces stay as they are. Order and content are unchanged, and so
  *  a reader cannot tell the difference. */
 export function join(batches: readonly Batch[]): readonly Batch[] {
@@ -16,7 +20,7 @@ export function join(batches: readonly Batch[]): readonly Batch[] {
     run = [];
   };
   for (const batch of batches) {
-    if (isWhole(batch)) {
+    if (isWhole(batch) && !isAlone(batch)) {
       run.push(batch);
     } else {
       close();

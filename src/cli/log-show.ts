@@ -68,6 +68,10 @@ function shown(change: Change): readonly Shown[] {
       return [{ kind, note: `of ${change.tables.map(tableName).join(', ')}` }];
     case 'schema':
       return change.statements.map(({ object, sql }) => ({ kind, note: `${object}: ${sql}` }));
+    case 'ddl':
+      return [
+        { kind, note: change.refusal === undefined ? change.statement : `${change.statement} (${change.refusal})` },
+      ];
     case 'rows':
       return copiedRows(change.block).map((row) => ({
         kind,

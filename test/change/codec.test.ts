@@ -45,6 +45,18 @@ const change: fc.Arbitrary<Change> = fc.oneof(
     kind: fc.constant('schema'),
     statements: fc.array(record({ object: fc.string(), sql: fc.string() })),
   }),
+  record({
+    kind: fc.constant('ddl'),
+    id: fc.string(),
+    statement: fc.string(),
+    steps: fc.array(fc.string()),
+    settings: fc.dictionary(fc.string(), fc.string(), { noNullPrototype: true, maxKeys: 3 }),
+    refusal: fc.option(fc.string(), { nil: undefined }),
+    shapes: fc.array(record({ schema: fc.string(), name: fc.string(), traits: fc.array(fc.string()) }), {
+      maxLength: 3,
+    }),
+    objects: fc.array(fc.string()),
+  }),
   record({ kind: fc.constant('rows'), table, count: fc.nat(), block: bytes }),
 );
 const batch: fc.Arbitrary<Batch> = record({

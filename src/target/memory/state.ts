@@ -69,6 +69,8 @@ export class State {
       case 'schema':
         this.#createAll(change);
         return;
+      case 'ddl':
+        throw new ChangeoverError('TARGET_SCHEMA_FAILED', `The memory target reads no SQL: ${change.statement}`);
       case 'snapshot':
         this.#makeRoom(change);
         return;
