@@ -87,7 +87,7 @@ const keyed: Table = {
 export const tables: readonly Table[] = [
   keyed,
   // The same table after a change of its shape.
-  { ...keyed, columns: keyed.columns.with(1, column('v', false, 'varchar')) },
+  { ...keyed, columns: keyed.columns.with(1, column('v', false, '')) },
   { ...keyed, name: 'keyed whole', identity: 'full' },
   { schema: 'public', name: 'keyless', identity: 'full', columns: [column('a', false), column('v', false)] },
   { schema: 'public', name: 'only added to', identity: 'none', columns: [column('a', false)] },

@@ -11,7 +11,7 @@ import { isCode } from '../../src/error.ts';
 import { Assembly } from '../../src/source/postgres/assemble.ts';
 import type { Decoded } from '../../src/source/postgres/pgoutput.ts';
 
-type Message = Exclude<Decoded, { kind: 'relation' }>;
+type Message = Exclude<Decoded, { kind: 'relation' | 'type' }>;
 
 const table = (name: string): Table => ({
   schema: 'public',

@@ -83,8 +83,8 @@ const messages: readonly (readonly [Buffer, Decoded])[] = [
       name: 'a "b"',
       identity: 'key',
       columns: [
-        { name: 'id', key: true, typeOid: 23 },
-        { name: 'ß', key: false, typeOid: 25 },
+        { name: 'id', key: true, typeOid: 23, typmod: -1 },
+        { name: 'ß', key: false, typeOid: 25, typmod: 5 },
       ],
     },
   ],
@@ -114,7 +114,12 @@ test('the identity of a relation is whole, or its key columns, or nothing', () =
 });
 
 test('the name of a type and the origin of a transaction say nothing that is kept', () => {
-  assert.deepEqual(decode(bytes('Y', oid, text('public'), text('mood'))), { kind: 'nothing' });
+  assert.deepEqual(decode(bytes('Y', oid, text('public'), text('mood'))), {
+    kind: 'type',
+    oid: 16384,
+    schema: 'public',
+    name: 'mood',
+  });
   assert.deepEqual(decode(bytes('O', u64(1n), text('elsewhere'))), { kind: 'nothing' });
 });
 

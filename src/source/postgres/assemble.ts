@@ -1,4 +1,4 @@
-import type { Batch, Change, RowChange } from '../../change/change.ts';
+import type { Batch, Change, Ddl, RowChange } from '../../change/change.ts';
 import { bytesOf } from '../../change/codec.ts';
 import type { Position } from '../../change/position.ts';
 import type { Table } from '../../change/table.ts';
@@ -40,6 +40,8 @@ export class Assembly {
   #wholeEnd: Position | undefined;
   #transaction: bigint | undefined;
   #inPieces = false;
+  /** The open transaction changes the schema. */
+  #hasDdl = false;
   /** Some rows are left out: then a row that stays would hold the memory of all that came with it from the socket. */
   #isSparse = false;
 
@@ -48,7 +50,7 @@ export class Assembly {
     this.#after = options.after;
   }
 
-  add(message: Exclude<Decoded, { kind: 'relation' }>): void {
+  add(message: Exclude<Decoded, { kind: 'relation' | 'type' }> | Ddl): void {
     switch (message.kind) {
       case 'insert':
       case 'update':
@@ -62,6 +64,13 @@ export class Assembly {
         if (tables.length > 0) this.#put({ ...message, tables });
         return;
       }
+      case 'ddl':
+        assert(this.#transaction !== undefined, 'A schema change outside a transaction');
+        // Its transaction is a batch by itself.
+        if (this.#wholeCount > 0) this.#sealWhole();
+        this.#hasDdl = true;
+        this.#put(message);
+        return;
       case 'begin':
         assert(this.#transaction === undefined, 'A transaction began within another');
         this.#transaction = message.transaction;
@@ -79,7 +88,8 @@ export class Assembly {
         this.#wholeCount = this.#changes.length;
         this.#wholeBytes = this.#bytes;
         this.#wholeEnd = position;
-        if (this.#inPieces || this.#bytes >= this.#options.batchBytesMax) this.#sealWhole();
+        if (this.#inPieces || this.#hasDdl || this.#bytes >= this.#options.batchBytesMax) this.#sealWhole();
+        this.#hasDdl = false;
         return;
       }
       case 'nothing':

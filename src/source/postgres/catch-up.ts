@@ -4,7 +4,9 @@ import type { Table } from '../../change/table.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
 import { quoteIdentifier } from '../../engine/postgres/identifier.ts';
 import { formatLsn, type Lsn, lsn } from '../../engine/postgres/lsn.ts';
+import { ChangeoverError } from '../../error.ts';
 import { Assembly } from './assemble.ts';
+import { isDdlMessage } from './ddl/reader.ts';
 import { decodeMessage } from './pgoutput.ts';
 import { Relations } from './relations.ts';
 import { WalStream } from './wal.ts';
@@ -49,12 +51,19 @@ export async function* catchUp(options: CatchUpOptions): AsyncGenerator<CaughtUp
     pieceBytesMax,
     wanted: (table) => relations.carries(table) && wanted(table),
   });
+  let transaction = 0n;
   for (let isOver = false; !isOver; ) {
     for (const { body, at } of await wal.take()) {
       isOver ||= isBegin(body, at) && commitOf(body, at) >= upTo;
       if (isOver) break;
       const message = decodeMessage(body, at, relations.of);
-      if (message.kind === 'relation') await relations.announce(message);
+      if (message.kind === 'begin') transaction = message.transaction;
+      if (message.kind === 'relation') await relations.announce(message, transaction);
+      else if (message.kind === 'type') relations.nameType(message);
+      else if (isDdlMessage(message))
+        throw new ChangeoverError('SOURCE_UNSUITABLE', 'The schema changed at the primary while the copy stood still', {
+          hint: 'Nothing was passed over. Begin the copy anew: changeover replicate --restart.',
+        });
       // The stream's own messages come to nobody before the copy is whole; and none of them may pass for one of the copy's.
       else if (message.kind !== 'logical message') assembly.add(message);
     }

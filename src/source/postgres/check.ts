@@ -2,6 +2,7 @@ import { tableName } from '../../change/table.ts';
 import { clockFindings, type Found, refusedFinding, versionFindings } from '../../engine/postgres/access.ts';
 import { type Connection, type ConnectOptions, connect } from '../../engine/postgres/connect.ts';
 import { isCode } from '../../error.ts';
+import { checkDdl } from './check/ddl.ts';
 import { checkExcerpts } from './check/excerpt.ts';
 import { checkLeftOut } from './check/left-out.ts';
 import { checkPrivileges } from './check/privilege.ts';
@@ -44,6 +45,7 @@ export async function checkSource(options: SourceCheckOptions, signal: AbortSign
     ...unsuitable,
     ...judge(facts, options),
     ...checkLeftOut(leftOut),
+    ...(await checkDdl(connection, { ...options, role: facts.server.role })),
     ...clockFindings(facts.server.clockMs, options.now()),
   ];
 }

@@ -197,4 +197,4 @@ export class Cutter {
   }
 }
 
-type Message = Exclude<Decoded, { kind: 'relation' }>;
+type Message = Exclude<Decoded, { kind: 'relation' | 'type' }>;

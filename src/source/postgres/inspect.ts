@@ -8,6 +8,7 @@ import { assert, ChangeoverError } from '../../error.ts';
 import type { SourceInspector, SourceObservation } from '../source.ts';
 import { checkSource } from './check.ts';
 import type { Wanted } from './coverage.ts';
+import { removeTriggers } from './ddl/install.ts';
 import type { Excerpts } from './excerpt.ts';
 import { namesOf } from './names.ts';
 import { readProfile } from './profile.ts';
@@ -99,12 +100,13 @@ async function mark(connection: Connection): Promise<Position> {
   return positionOf(system, parseLsn(end));
 }
 
-/** The slot first: it is what holds the primary's log. A publication of somebody else was not made by us and stays. */
+/** The slot first: it is what holds the primary's log. The event triggers tell only while a slot of ours is there. A publication of somebody else was not made by us and stays. */
 async function forget(connection: Connection, names: { slot: string; publication: string }): Promise<void> {
   await connection.rows(
     `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND plugin = 'pgoutput'`,
     [names.slot],
   );
+  await removeTriggers(connection, names);
   const own = await connection.rows(
     `SELECT FROM pg_publication WHERE pubname = $1 AND pg_has_role(pubowner, 'USAGE')`,
     [names.publication],

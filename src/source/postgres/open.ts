@@ -10,6 +10,8 @@ import { ChangeoverError } from '../../error.ts';
 import { pumped } from '../../flow/pumped.ts';
 import type { Source } from '../source.ts';
 import { Assembly, type Sized } from './assemble.ts';
+import { installTriggers } from './ddl/install.ts';
+import { DdlReader, isDdlMessage } from './ddl/reader.ts';
 import { Cutter, type Excerpts } from './excerpt.ts';
 import { namesOf } from './names.ts';
 import { decodeMessage } from './pgoutput.ts';
@@ -81,6 +83,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
         if (isResumed) return;
       }
       if (leftover) await dropLeftover(control, slot, { ours: again, pid: leftover.activePid });
+      await installTriggers(control, { slot, publication });
       await ensurePublication(control, publication, options);
       const { consistentPoint, snapshot } = await createSlot(walsender, slot).catch(async (error: unknown) => {
         // The server waits there for transactions that are open, and does not look whether we are still there.
@@ -130,6 +133,8 @@ export function postgresSource(options: PostgresSourceOptions): Source {
     proveReachable(after, { ...(await identifySystem(walsender)), slot: state, name: slot });
     await proveExcerpts(control, publication, options.excerpts);
     if (state?.activePid !== undefined) await freeSlot(control, state.activePid);
+    // Also for a lane that is older than they are.
+    await installTriggers(control, { slot, publication });
     using wal = new WalStream(walsender, { silenceMsMax });
     stream = wal;
     const at = formatLsn(after.order);
@@ -141,6 +146,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
     const relations = new Relations(control, slot);
     const isWanted = (table: Table): boolean => relations.carries(table) && options.wanted(table);
     const cutter = options.excerpts && new Cutter(options.excerpts, isWanted);
+    const ddl = new DdlReader(control, relations, options);
     const assembly = new Assembly({
       system: after.origin,
       after,
@@ -148,12 +154,27 @@ export function postgresSource(options: PostgresSourceOptions): Source {
       pieceBytesMax: batchBytesMax,
       wanted: isWanted,
     });
+    let transaction = 0n;
     try {
       for (;;) {
         for (const { body, at: start } of await wal.take()) {
           const message = decodeMessage(body, start, relations.of);
-          if (message.kind === 'relation') await relations.announce(message);
-          else assembly.add(cutter ? cutter.cut(message) : message);
+          if (message.kind === 'relation') {
+            const table = await relations.announce(message, transaction);
+            const made = isWanted(table) ? ddl.announced(table) : undefined;
+            if (made) assembly.add(made);
+          } else if (message.kind === 'type') relations.nameType(message);
+          else if (isDdlMessage(message)) {
+            const change = await ddl.read(message.content);
+            if (change === 'not ours') assembly.add(message);
+            else if (change !== 'nothing') assembly.add(change);
+          } else {
+            if (message.kind === 'begin') {
+              transaction = message.transaction;
+              ddl.begin();
+            }
+            assembly.add(cutter ? cutter.cut(message) : message);
+          }
         }
         for (const sized of assembly.take()) await give(sized, sized.bytes);
       }

@@ -26,7 +26,12 @@ export interface Relation {
   readonly schema: string;
   readonly name: string;
   readonly identity: Identity;
-  readonly columns: readonly { readonly name: string; readonly key: boolean; readonly typeOid: number }[];
+  readonly columns: readonly {
+    readonly name: string;
+    readonly key: boolean;
+    readonly typeOid: number;
+    readonly typmod: number;
+  }[];
 }
 
 export interface LogicalMessage {
@@ -37,12 +42,20 @@ export interface LogicalMessage {
   readonly content: Buffer;
 }
 
-/** What tells us nothing that we keep: the name of a type, the origin of a transaction. */
+/** The name of a type that is not built in, before the first table that has it. */
+export interface TypeName {
+  readonly kind: 'type';
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+}
+
+/** What tells us nothing that we keep: the origin of a transaction. */
 export interface Nothing {
   readonly kind: 'nothing';
 }
 
-export type Decoded = Begin | CommitRecord | Relation | LogicalMessage | Nothing | RowChange | Truncate;
+export type Decoded = Begin | CommitRecord | Relation | TypeName | LogicalMessage | Nothing | RowChange | Truncate;
 
 /** Gives the table that a relation's OID stands for on this connection. */
 export type TableOf = (oid: number) => Table | undefined;
@@ -106,7 +119,12 @@ function decode(bytes: Buffer, at: number, tableOf: TableOf): Decoded {
       const transactional = (bytes.readUInt8(at + 1) & 1) !== 0;
       return { kind: 'logical message', transactional, prefix, content: bytes.subarray(behind + 4, end) };
     }
-    case 'Y':
+    case 'Y': {
+      const [schema, nameAt] = text(bytes, at + 5);
+      const [name, end] = text(bytes, nameAt);
+      expectEnd(bytes, end);
+      return { kind: 'type', oid: bytes.readUInt32BE(at + 1), schema, name };
+    }
     case 'O':
       return nothing;
     default:
@@ -155,7 +173,12 @@ function relation(bytes: Buffer, at: number): Relation {
     const flags = bytes.readUInt8(next);
     const [columnName, behind] = text(bytes, next + 1);
     next = behind + 8;
-    return { name: columnName, key: (flags & 1) !== 0, typeOid: bytes.readUInt32BE(behind) };
+    return {
+      name: columnName,
+      key: (flags & 1) !== 0,
+      typeOid: bytes.readUInt32BE(behind),
+      typmod: bytes.readInt32BE(behind + 4),
+    };
   });
   expectEnd(bytes, next);
   const hasKey = columns.some((column) => column.key);

@@ -1,6 +1,6 @@
 import { type Table, tableName } from '../../change/table.ts';
 import { quoteIdentifier, quoteLiteral, quoteTable } from '../../engine/postgres/identifier.ts';
-import { ChangeoverError } from '../../error.ts';
+import { ChangeoverError, errorTable } from '../../error.ts';
 import type { Session, Statement } from './session.ts';
 
 interface TargetColumn {
@@ -54,7 +54,8 @@ export async function planFor(session: Session, table: Table): Promise<Plan> {
   const found = await session.rows(
     `SELECT a.attname, a.atttypid, a.attgenerated, a.attidentity, o.oprname, n.nspname,
             CASE WHEN t.oid <> a.atttypid THEN pg_catalog.format_type(t.oid, -1) END,
-            (o.oprcanmerge OR o.oprcanhash) AND t.typtype <> 'c' AND t.typcategory <> 'A'
+            (o.oprcanmerge OR o.oprcanhash) AND t.typtype <> 'c' AND t.typcategory <> 'A',
+            pg_catalog.format_type(a.atttypid, a.atttypmod)
        FROM pg_catalog.pg_attribute a
        CROSS JOIN LATERAL (
          -- Beneath a domain there may be another one.
@@ -80,12 +81,26 @@ export async function planFor(session: Session, table: Table): Promise<Plan> {
   );
   const here = new Map(found.map(([name, ...rest]) => [name, rest]));
   const columns = table.columns.flatMap((column, place): TargetColumn[] => {
-    const [type, generated, identity, operator, operatorSchema, baseType, equalsTexts] = here.get(column.name) ?? [];
+    const [type, generated, identity, operator, operatorSchema, baseType, equalsTexts, typeName] =
+      here.get(column.name) ?? [];
     if (type === undefined) {
       const what = here.size === 0 ? 'is missing' : `has no column ${quoteIdentifier(column.name)}`;
-      throw new ChangeoverError('TARGET_TABLE_DIFFERS', `The table ${tableName(table)} ${what} at the secondary`);
+      throw new ChangeoverError('TARGET_TABLE_DIFFERS', `The table ${tableName(table)} ${what} at the secondary`, {
+        hint:
+          here.size === 0
+            ? errorTable.TARGET_TABLE_DIFFERS.hint
+            : cure(table, `ADD COLUMN ${quoteIdentifier(column.name)} ${column.type}`),
+      });
     }
     if (generated !== '') return [];
+    if (isOther(column.type, typeName ?? '')) {
+      const name = quoteIdentifier(column.name);
+      throw new ChangeoverError(
+        'TARGET_TABLE_DIFFERS',
+        `The column ${name} of ${tableName(table)} is ${column.type} at the primary and ${typeName} at the secondary`,
+        { hint: cure(table, `ALTER COLUMN ${name} TYPE ${column.type} USING ${name}::text::${column.type}`) },
+      );
+    }
     const equals = operator ? `OPERATOR(${quoteIdentifier(operatorSchema ?? '')}.${operator})` : undefined;
     const always = identity === 'a';
     const { name, key } = column;
@@ -112,6 +127,14 @@ export async function planFor(session: Session, table: Table): Promise<Plan> {
   }
   return newPlan(quoteTable(table), await aloneName(session, table), columns);
 }
+
+const cure = (table: Table, change: string): string =>
+  `The table was changed at the primary, and nobody told us. Make the same change at the secondary, and start again:
+ALTER TABLE ${quoteTable(table)} ${change};`;
+
+/** A value could fit all the same, and be bent (invariant 14). A type of a user may have been renamed since, which its qualified name
+ *  shows; the source may not know the name. */
+const isOther = (there: string, here: string): boolean => there !== '' && there !== here && !there.includes('.');
 
 /** What to write behind FROM or TRUNCATE to mean this table without those that inherit from it. Partitions are all that a partitioned
  *  table has. */

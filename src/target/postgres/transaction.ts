@@ -6,6 +6,7 @@ import { assert, ChangeoverError, isCode, unreachable } from '../../error.ts';
 import type { Checkpoint, Order, TargetTransaction } from '../target.ts';
 import type { Bulk } from './bulk.ts';
 import { addCopiedSql, readCopiedSql } from './checkpoint.ts';
+import { replay } from './ddl.ts';
 import { foundAll, isRowChange, type PlanOf, type Search, sendOrdered, writeCarefully } from './ordered.ts';
 import { aloneName } from './plan.ts';
 import { replaceRows } from './replace-rows.ts';
@@ -163,7 +164,7 @@ export class PostgresTransaction implements TargetTransaction {
     this.#unproven = undefined;
   }
 
-  async #writeOther(change: Truncate | Snapshot | Rows | Extract<Change, { kind: 'schema' }>): Promise<void> {
+  async #writeOther(change: Truncate | Snapshot | Rows | Extract<Change, { kind: 'schema' | 'ddl' }>): Promise<void> {
     const { session, bulk, replan } = this.#options;
     switch (change.kind) {
       case 'truncate':
@@ -175,6 +176,11 @@ export class PostgresTransaction implements TargetTransaction {
         await bulk.drop();
         replan();
         await createSchema(session, change);
+        return;
+      case 'ddl':
+        await bulk.drop();
+        replan();
+        await replay(session, change);
         return;
       case 'snapshot':
         return this.#makeRoom(change);

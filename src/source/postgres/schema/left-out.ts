@@ -4,7 +4,7 @@ import type { Address, LeftOut } from './item.ts';
 import type { Plan } from './plan.ts';
 
 const kinds: readonly { readonly catalog: string; readonly where: string; readonly reason: string }[] = [
-  { catalog: 'pg_event_trigger', where: 'true', reason: 'event triggers are not copied' },
+  { catalog: 'pg_event_trigger', where: `x.evtname !~ '^changeover_ddl_'`, reason: 'event triggers are not copied' },
   { catalog: 'pg_foreign_data_wrapper', where: 'true', reason: 'foreign data is not copied' },
   { catalog: 'pg_foreign_server', where: 'true', reason: 'foreign data is not copied' },
   {
