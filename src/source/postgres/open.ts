@@ -40,7 +40,8 @@ export interface PostgresSourceOptions {
   readonly heartbeatMs: number;
   /** A server of which nothing was heard for so long is given up, and tried again. Default 60 s, as PostgreSQL's own receiver. */
   readonly silenceMsMax?: number;
-  /** How many connections copy at the same time. Default 2. */
+  /** How many connections copy at the same time. Default 1: with more, a TRUNCATE or ALTER TABLE of the application that waits for one of
+   *  them makes another wait behind it, and nobody sees the circle, since it closes in this process. */
   readonly copyConnections?: number;
   /** How much of a large table is copied at once, and again where the copy was interrupted. Default 32 MB. */
   readonly chunkBytes?: number;
@@ -49,7 +50,7 @@ export interface PostgresSourceOptions {
 /** A PostgreSQL primary, 14 or later, read through one logical slot. Opens nothing before it is used. */
 export function postgresSource(options: PostgresSourceOptions): Source {
   const { slot, publication } = namesOf(options.name);
-  const { silenceMsMax = 60_000, copyConnections = 2, chunkBytes, wanted, excerpts } = options;
+  const { silenceMsMax = 60_000, copyConnections = 1, chunkBytes, wanted, excerpts } = options;
   let stream: WalStream | undefined;
 
   const open = (signal: AbortSignal, replication = false): Promise<Connection> =>

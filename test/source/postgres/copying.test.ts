@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Change } from '../../../src/change/change.ts';
+import type { Batch, Change } from '../../../src/change/change.ts';
 import type { Table } from '../../../src/change/table.ts';
 import { chunksOf, copySql, type Extent } from '../../../src/source/postgres/chunks.ts';
 import { gapsOf } from '../../../src/source/postgres/ranges.ts';
 import { type Events, subscribe } from '../../../src/telemetry.ts';
-import { type Copy, copyOf } from '../../conformance/source-under-test.ts';
+import { type Copy, copyOf, settled } from '../../conformance/source-under-test.ts';
 import { sharedServer } from '../../servers/shared.ts';
 import { primary } from './primary.ts';
 
@@ -74,6 +74,27 @@ test('a large table is copied in parts by several connections, each row once, wh
   assert.equal(last?.rows, 16101);
   assert.equal(Math.round(last.bytes), last.bytesAll);
   assert.ok(last.bytesAll > 60_000_000);
+});
+
+test('a TRUNCATE that waits for the copy does not stop it', async ({ signal }) => {
+  await using there = await prepared(
+    ...large,
+    'CREATE TABLE public.zero (id int PRIMARY KEY)',
+    'INSERT INTO public.zero VALUES (1)',
+    // To print a view the server locks what it reads, until the end of the copy.
+    'CREATE VIEW public.seen AS SELECT * FROM public.zero',
+  );
+  await using source = there.open();
+  const pieces: Batch[] = [];
+  let emptied: Promise<unknown> | undefined;
+  for await (const one of source.snapshot({ again: false }, signal)) {
+    pieces.push(one);
+    if (!one.changes.some(({ kind }) => kind === 'snapshot')) continue;
+    emptied = there.transact('TRUNCATE public.zero');
+    await settled(async () => (await there.connection.rows('SELECT FROM pg_locks WHERE NOT granted')).length > 0);
+  }
+  assert.ok(pieces.at(-1)?.end);
+  await emptied;
 });
 
 test('the schema comes before the rows and the rest of it behind them, whoever reads which rows', async ({
