@@ -92,9 +92,14 @@ export const isMissing = (error: unknown): boolean =>
 
 const basicClass = 60;
 
-/** A stream that comes up has no replica to read from at first; a declaration has other reasons for the same number. */
+/** A stream that comes up has no replica to read from at first; a declaration, and a queue that is no stream, have other reasons for the
+ *  same number. */
 const isNotUp = (error: unknown): boolean =>
-  replyOf(error) === 406 && error instanceof Error && 'classId' in error && error.classId === basicClass;
+  replyOf(error) === 406 &&
+  error instanceof Error &&
+  'classId' in error &&
+  error.classId === basicClass &&
+  !/invalid arg/i.test(error.message);
 
 /** Puts what the client threw into the closed table. */
 export function rabbitFailure(error: unknown, doing: string): ChangeoverError {
