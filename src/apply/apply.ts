@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { BrokerReader, Entry } from '../broker/broker.ts';
 import { committedAtUs } from '../change/change.ts';
 import { bytesOf } from '../change/codec.ts';
@@ -53,7 +54,11 @@ export async function apply(options: ApplyOptions, signal: AbortSignal): Promise
   const prepared = pumped<readonly Part[]>(
     {
       async produce(give) {
-        for await (const lot of lots) await give(prepare(lot), 1);
+        for await (const lot of lots) {
+          // The lot before is sent first: the target works at it while this one is folded.
+          await setImmediate();
+          await give(prepare(lot), 1);
+        }
       },
       // One lot ready, whatever its size: more would only make each of them smaller.
       bytesMax: 1,
