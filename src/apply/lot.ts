@@ -3,10 +3,11 @@ import type { Change } from '../change/change.ts';
 import { isAlone, isWhole } from '../change/join.ts';
 import { coalesce, type Step } from './coalesce.ts';
 
-/** What is written in one go: whole transactions that share one target transaction, or a single piece. */
+/** What is written in one go: whole transactions that share one target transaction, a single piece, or pieces of a copy that hold
+ *  nothing but rows. */
 export interface Part {
   readonly kind: 'whole' | 'piece';
-  /** In their order; one, if it is a piece. */
+  /** In their order. */
   readonly entries: readonly Entry[];
   readonly changes: number;
   readonly steps: readonly Step[];
@@ -18,24 +19,22 @@ const foldFromChanges = 48;
 /** Folds entries into what will be written. Pure, and the costly half of applying that needs no target: it is done while the lot
  *  before is being written. */
 export function prepare(entries: readonly Entry[]): readonly Part[] {
-  const parts: Part[] = [];
-  let run: Entry[] = [];
-  const close = (): void => {
-    if (run.length > 0) parts.push(partOf('whole', run));
-    run = [];
-  };
+  const parts: { kind: Part['kind']; joins: boolean; entries: Entry[] }[] = [];
   for (const entry of entries) {
-    const isPiece = !isWhole(entry.batch) || opensSnapshot(entry);
-    if (!isPiece && !isAlone(entry.batch)) {
-      run.push(entry);
-      continue;
-    }
-    close();
-    parts.push(partOf(isPiece ? 'piece' : 'whole', [entry]));
+    const kind = !isWhole(entry.batch) || opensSnapshot(entry) ? 'piece' : 'whole';
+    const joins = kind === 'piece' ? isCopied(entry) : !isAlone(entry.batch);
+    const last = parts.at(-1);
+    if (joins && last?.joins && last.kind === kind) last.entries.push(entry);
+    else parts.push({ kind, joins, entries: [entry] });
   }
-  close();
-  return parts;
+  return parts.map(({ kind, entries: of }) => partOf(kind, of));
 }
+
+/** A piece of a copy with rows and nothing else. */
+const isCopied = ({ batch: { starts, changes, end } }: Entry): boolean =>
+  !starts && !end && changes.length > 0 && changes.every(isCopiedRows);
+
+const isCopiedRows = ({ kind }: Change): boolean => kind === 'rows' || kind === 'message';
 
 function partOf(kind: Part['kind'], entries: readonly Entry[]): Part {
   const changes = entries.flatMap(({ batch }) => batch.changes);
@@ -43,6 +42,8 @@ function partOf(kind: Part['kind'], entries: readonly Entry[]): Part {
 }
 
 const stepsOf = (changes: readonly Change[]): readonly Step[] =>
-  changes.length < foldFromChanges ? [{ order: 'kept', changes, originals: changes }] : coalesce(changes);
+  changes.length < foldFromChanges || changes.every(isCopiedRows)
+    ? [{ order: 'kept', changes, originals: changes }]
+    : coalesce(changes);
 
 export const opensSnapshot = ({ batch }: Pick<Entry, 'batch'>): boolean => batch.changes[0]?.kind === 'snapshot';

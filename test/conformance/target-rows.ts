@@ -340,8 +340,14 @@ export function copying(open: Open): void {
     await copied(2, update(items, '2', 'later'), update(items, '3', 'c'), remove(items, '4'));
     await copied(3, block(items, ['2', 'later'], ['3', 'c'], ['5', null]));
     assert.deepEqual(await on.there.content(items), content(['1', 'a'], ['2', 'later'], ['3', 'c'], ['5', null]));
+    // Several blocks in one go, of which one meets rows of its own.
+    await copied(4, block(items, ['6', 'f']), block(items, ['5', 'e'], ['7', 'g']), block(unique, ['3', 'z']));
+    const all = content(['1', 'a'], ['2', 'later'], ['3', 'c'], ['5', 'e'], ['6', 'f'], ['7', 'g']);
+    assert.deepEqual(await on.there.content(items), all);
+    assert.deepEqual(await on.there.content(unique), content(['1', 'x'], ['3', 'z']));
     assert.equal(await on.there.drifted(), 0);
-    await rejects(copied(4, block(unique, ['2', 'x'])), 'TARGET_CONFLICT');
+    await rejects(copied(5, block(items, ['8', 'h']), block(unique, ['2', 'x'])), 'TARGET_CONFLICT');
+    assert.deepEqual(await on.there.content(items), all);
     await on.write(5, [update(items, '9', 'missing')]);
     assert.equal(await on.there.drifted(), 1);
   });

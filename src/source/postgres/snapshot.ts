@@ -26,7 +26,7 @@ import { readSchema } from './schema/read.ts';
 import { replicatedTables } from './tables.ts';
 
 /** Big enough that a sync of the log per block costs little, small enough that a handful fit into the memory budget. */
-const blockBytes = 2 * 1024 * 1024;
+const blockBytes = 1024 * 1024;
 /** Of all connections together; each fills one block besides. */
 const aheadBytesMax = 2 * blockBytes;
 /** Small enough that the last chunks end together, that a copy's progress shows, and that little is copied again when it is

@@ -46,18 +46,28 @@ export class PostgresTransaction implements TargetTransaction {
     await this.#prove();
     if (order === 'net') return this.#writeNet(changes.filter(isRowChange));
     let run: RowChange[] = [];
-    for (const change of changes) {
-      if (isRowChange(change)) {
-        run.push(change);
-        continue;
-      }
-      if (change.kind === 'commit' || change.kind === 'message') continue;
+    let copied: Rows[] = [];
+    const close = async (): Promise<void> => {
       await this.#writeOrdered(run);
       run = [];
       await this.#prove();
-      await this.#writeOther(change);
+      await this.#copy(copied);
+      copied = [];
+    };
+    for (const change of changes) {
+      if (change.kind === 'commit' || change.kind === 'message') continue;
+      if (isRowChange(change)) {
+        if (copied.length > 0) await close();
+        run.push(change);
+      } else if (change.kind === 'rows') {
+        if (run.length > 0) await close();
+        copied.push(change);
+      } else {
+        await close();
+        await this.#writeOther(change);
+      }
     }
-    await this.#writeOrdered(run);
+    await (copied.length > 0 ? close() : this.#writeOrdered(run));
   }
 
   async commit(checkpoint: Checkpoint): Promise<void> {
@@ -164,14 +174,12 @@ export class PostgresTransaction implements TargetTransaction {
     this.#unproven = undefined;
   }
 
-  async #writeOther(change: Truncate | Snapshot | Rows | Extract<Change, { kind: 'schema' | 'ddl' }>): Promise<void> {
+  async #writeOther(change: Truncate | Snapshot | Extract<Change, { kind: 'schema' | 'ddl' }>): Promise<void> {
     const { session, bulk, replan } = this.#options;
     switch (change.kind) {
       case 'truncate':
         // The primary names every table that its CASCADE reached. Here it could reach others, whose rows are not ours.
         return this.#empty(change.tables, change.restartIdentity);
-      case 'rows':
-        return this.#copy(change);
       case 'schema':
         await bulk.drop();
         replan();
@@ -189,15 +197,33 @@ export class PostgresTransaction implements TargetTransaction {
     }
   }
 
-  /** Where a copy went on after an interruption, rows may be there already: then each takes the place of the one with its key. */
-  async #copy(rows: Rows): Promise<void> {
-    const { session, planOf } = this.#options;
-    const { table, block } = rows;
-    const plan = await planOf(table);
+  /** Sends blocks one behind the other. Where one of them is refused, each is copied by itself: then it shows which, and why. */
+  async #copy(blocks: readonly Rows[]): Promise<void> {
+    if (blocks.length < 2) {
+      for (const rows of blocks) await this.#copyCarefully(rows);
+      return;
+    }
+    const { session } = this.#options;
     await session.run('SAVEPOINT copying');
     try {
-      await session.copy(`COPY ${quoteTable(table)}${columnList(table.columns)} FROM STDIN`, [block]);
-      await session.settle(`Copying ${tableName(table)}`);
+      for (const rows of blocks) await session.copy(copySql(rows), [rows.block]);
+      await session.settle('Copying');
+      await session.run('RELEASE SAVEPOINT copying');
+    } catch (error) {
+      if (sqlState(error) === undefined) throw error;
+      await session.run('ROLLBACK TO SAVEPOINT copying');
+      for (const rows of blocks) await this.#copyCarefully(rows);
+    }
+  }
+
+  /** Where a copy went on after an interruption, rows may be there already: then each takes the place of the one with its key. */
+  async #copyCarefully(rows: Rows): Promise<void> {
+    const { session, planOf } = this.#options;
+    const plan = await planOf(rows.table);
+    await session.run('SAVEPOINT copying');
+    try {
+      await session.copy(copySql(rows), [rows.block]);
+      await session.settle(`Copying ${tableName(rows.table)}`);
     } catch (error) {
       if (plan.keyColumns.length === 0 || !isCode(error, 'TARGET_CONFLICT')) throw error;
       await session.run('ROLLBACK TO SAVEPOINT copying');
@@ -256,3 +282,5 @@ export class PostgresTransaction implements TargetTransaction {
     await session.run('RELEASE SAVEPOINT emptying');
   }
 }
+
+const copySql = ({ table }: Rows): string => `COPY ${quoteTable(table)}${columnList(table.columns)} FROM STDIN`;
