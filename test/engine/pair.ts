@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { createServer, connect as dial, type Socket } from 'node:net';
 import type { Connection } from '../../src/engine/postgres/connect.ts';
 
+const stoppable = { readableHighWaterMark: 1 };
+
 /** A logged-in connection over a real socket, to a server that says what the test makes it say. */
 export interface Pair extends AsyncDisposable {
   readonly connection: Connection;
@@ -18,7 +20,8 @@ export async function openPair(): Promise<Pair> {
   const address = listening.address();
   assert.ok(address !== null && typeof address === 'object');
   const accepted = once(listening, 'connection') as Promise<[Socket]>;
-  const client = dial(address.port, '127.0.0.1');
+  // As a walsender's connection is opened.
+  const client = dial({ port: address.port, host: '127.0.0.1', ...stoppable });
   client.on('error', () => undefined);
   const [server] = await accepted;
   server.on('error', () => undefined);

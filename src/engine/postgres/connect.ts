@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { Client, type CustomTypesConfig } from 'pg';
 import { assert } from '../../error.ts';
 import { failure, type Side } from './failure.ts';
@@ -61,6 +61,13 @@ export interface Connection extends AsyncDisposable {
 
 const asText = { getTypeParser: () => (value: string) => value } as unknown as CustomTypesConfig;
 
+/** A socket that, once paused, takes one more chunk at the most: by itself Node goes on reading, up to 64 KiB, and is woken for each
+ *  message of them. See `Intake`. */
+function stoppableSocket(): Socket {
+  const options = { allowHalfOpen: false, readableHighWaterMark: 1 };
+  return new Socket(options);
+}
+
 /** Opens a session with the pinned settings. Aborting `signal` cuts it, at any time. Every value comes back as the server's text.
  *  Throws SOURCE_/TARGET_UNREACHABLE, _LOGIN_REFUSED, _BUSY. */
 export async function connect(options: ConnectOptions, signal: AbortSignal): Promise<Connection> {
@@ -76,7 +83,7 @@ export async function connect(options: ConnectOptions, signal: AbortSignal): Pro
     types: asText,
     ...(options.pipeline && { pipeline: true }),
     ...(options.answerMsMax !== undefined && { query_timeout: options.answerMsMax }),
-    ...(options.replication && { replication: 'database' }),
+    ...(options.replication && { replication: 'database', stream: stoppableSocket }),
   };
   const client = new Client(config);
   // Without a listener an idle connection's loss would end the process; the next query reports it.

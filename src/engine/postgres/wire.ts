@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { ChangeoverError } from '../../error.ts';
 import { type Connection, socketOf } from './connect.ts';
 import { failure, refusal, type Side } from './failure.ts';
+import { Intake, type IntakeOptions } from './intake.ts';
 import { bodyBytesMax, ERROR_RESPONSE, errorFields, type Frame, isAside } from './message.ts';
 
 /** A server that vanished without a word never ends a wait by itself: a firewall that forgot the connection, a machine that froze. */
@@ -18,7 +19,7 @@ export interface Watch {
 export class Wire {
   readonly side: Side;
   readonly #socket: Socket;
-  readonly #chunks: AsyncIterator<Buffer>;
+  readonly #intake: Intake;
   readonly #watch: Watch | undefined;
   #rest: Buffer = Buffer.alloc(0);
   #parts: Buffer[] = [];
@@ -26,14 +27,12 @@ export class Wire {
   #wasSilent = false;
 
   /** Takes the connection over for good: its `rows()` must not be called any more. Only while no query runs on it. */
-  constructor(connection: Connection, watch?: Watch) {
+  constructor(connection: Connection, watch?: Watch, options: IntakeOptions = { gathers: false }) {
     this.#watch = watch;
     this.side = connection.side;
     this.#socket = socketOf(connection.client);
-    this.#socket.removeAllListeners('data');
-    this.#socket.pause();
     this.#socket.setNoDelay(true);
-    this.#chunks = this.#socket[Symbol.asyncIterator]();
+    this.#intake = new Intake(this.#socket, options);
   }
 
   /** Sends bytes; resolves at once while the kernel takes them, else when it has. */
@@ -50,12 +49,12 @@ export class Wire {
   /** Every frame that has come, at least one; asides left out. Throws _UNREACHABLE when the connection is gone. */
   async take(): Promise<readonly Frame[]> {
     for (;;) {
-      const next = await this.#watched(this.#chunks.next()).catch((error: unknown) => {
+      const chunk = await this.#watched(this.#intake.next()).catch((error: unknown) => {
         throw this.#silence() ?? failure(this.side, error, 'Reading from the server');
       });
-      if (next.done && this.#wasSilent) throw this.#silence();
-      if (next.done) throw new ChangeoverError(`${this.side}_UNREACHABLE`, 'The server closed the connection');
-      const frames = this.#split(next.value);
+      if (!chunk)
+        throw this.#silence() ?? new ChangeoverError(`${this.side}_UNREACHABLE`, 'The server closed the connection');
+      const frames = this.#split(chunk);
       if (frames.length > 0) return frames;
     }
   }

@@ -27,7 +27,7 @@ export class WalStream implements Disposable {
   readonly #timer: NodeJS.Timeout;
 
   constructor(connection: Connection, { silenceMsMax }: WalStreamOptions) {
-    this.#wire = new Wire(connection, { silenceMsMax, isAlive: async () => false });
+    this.#wire = new Wire(connection, { silenceMsMax, isAlive: async () => false }, { gathers: true });
     this.#timer = setInterval(() => this.#sendStatus(), Math.min(statusMsMax, silenceMsMax / statusesPerSilence));
   }
 
