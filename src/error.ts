@@ -135,6 +135,12 @@ export const errorTable = {
 
   APPLY_CHAIN_BROKEN: { action: 'page', hint: 'Entries do not follow one another. Run: changeover log verify.' },
 
+  VERIFY_NO_STAND: {
+    action: 'stop',
+    hint: 'Nothing was compared. See: changeover status. A transaction that is open for long at the primary delays it: close it, or wait for longer with --timeout.',
+  },
+  VERIFY_REFUSED: { action: 'stop', hint: 'The primary could not answer; the message says why. Nothing was changed.' },
+
   CONTROL_NOT_READY: { action: 'stop', hint: 'Run: changeover check. It prints every finding with its cure.' },
   CONTROL_DEADLINE: { action: 'stop', hint: 'The deadline passed first. See: changeover status.' },
 

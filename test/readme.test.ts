@@ -47,6 +47,7 @@ test('the architecture page lists the rooms that the import table knows', () => 
     'broker',
     'target',
     'capture',
+    'verify',
     'control',
     'cli',
   ];

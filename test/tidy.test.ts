@@ -24,8 +24,9 @@ const table: Record<string, readonly string[]> = {
   capture: ['source', 'broker', 'change', 'flow', 'error', 'telemetry'],
   apply: ['broker', 'target', 'change', 'flow', 'error', 'telemetry'],
   control: ['source', 'broker', 'target', 'change', 'flow', 'error', 'finding', 'telemetry'],
+  verify: ['source', 'broker', 'target', 'change', 'flow', 'error', 'telemetry'],
   config: ['error'],
-  cli: ['source', 'broker', 'target', 'control', 'config', 'telemetry', 'error', 'finding', 'flow', 'change'],
+  cli: ['source', 'broker', 'target', 'verify', 'control', 'config', 'telemetry', 'error', 'finding', 'flow', 'change'],
   demo: ['engine', 'config', 'flow', 'error'],
 };
 /** Drivers, by the only rooms that may know them. */

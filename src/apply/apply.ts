@@ -1,7 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
 import type { BrokerReader, Entry } from '../broker/broker.ts';
+import { answerIn } from '../change/ask.ts';
 import { committedAtUs } from '../change/change.ts';
 import { bytesOf } from '../change/codec.ts';
+import { isAlone } from '../change/join.ts';
 import { isSame, nextOffset, type Offset, offset } from '../change/position.ts';
 import { assert, ChangeoverError, isCode } from '../error.ts';
 import { pumped } from '../flow/pumped.ts';
@@ -145,6 +147,17 @@ class Lane {
     await write(transaction, part.steps, last.offset);
     await transaction.commit(checkpoint);
     this.#committed(checkpoint, part);
+    await this.#show(part, signal);
+  }
+
+  /** Somebody asked what we hold at just this position: the lane stands there for a moment. */
+  async #show({ entries }: Part, signal: AbortSignal): Promise<void> {
+    for (const { batch } of entries.filter((entry) => isAlone(entry.batch))) {
+      for (const change of batch.changes) {
+        const answer = answerIn(change);
+        if (answer?.answer === 'stand') await this.#options.target.show(answer.id, signal);
+      }
+    }
   }
 
   async #applyPiece(part: Part, signal: AbortSignal): Promise<void> {

@@ -64,6 +64,7 @@ export function coalesce(changes: readonly Change[]): readonly Step[] {
       case 'schema':
       case 'ddl':
       case 'rows':
+      case 'clear':
         alone(change);
         break;
       default:

@@ -101,8 +101,15 @@ export interface Rows {
   readonly block: Buffer;
 }
 
+/** The rows of a table go; those that follow in the transaction take their place. Unlike `truncate`, it was no deed of the source's: who
+ *  reads the target sees the former rows until the transaction is whole. */
+export interface Clear {
+  readonly kind: 'clear';
+  readonly table: Table;
+}
+
 export type RowChange = Insert | Update | Delete;
-export type Change = RowChange | Truncate | Message | Commit | Snapshot | Schema | Ddl | Rows;
+export type Change = RowChange | Truncate | Message | Commit | Snapshot | Schema | Ddl | Rows | Clear;
 
 /** A bounded run of whole transactions, or a piece of something too big to hold: one giant transaction, or a snapshot. */
 export interface Batch {

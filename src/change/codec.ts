@@ -22,6 +22,7 @@ import type { Table } from './table.ts';
             | 8 count:u32 { object:bytes sql:bytes }                       schema
             | 9 table:u32 count:u32 block:bytes                            rows
             | 10 bytes                                                     ddl, as JSON
+            | 11 table:u32                                                 clear
    text     = length:u16 bytes        bytes = length:u32 bytes                                                       */
 
 const version = 1;
@@ -37,6 +38,7 @@ const kinds = {
   schema: 8,
   rows: 9,
   ddl: 10,
+  clear: 11,
 } as const satisfies Record<Change['kind'], number>;
 
 /** Writes into one buffer, once: a copy of a batch is megabytes, and the next one comes before the collector does. */
@@ -90,6 +92,8 @@ export function bytesOf(change: Change): number {
       return 32 + change.block.length;
     case 'ddl':
       return 32 + ddlBytes(change).length;
+    case 'clear':
+      return 32;
     case 'truncate':
     case 'snapshot':
       return 32 + 4 * change.tables.length;
@@ -144,6 +148,9 @@ function writeChange(writer: Writer, change: Change, placeOf: (table: Table) => 
       return;
     case 'ddl':
       writer.bytes(ddlBytes(change));
+      return;
+    case 'clear':
+      writer.u32(placeOf(change.table));
       return;
     case 'rows':
       writer.u32(placeOf(change.table));
@@ -250,6 +257,8 @@ function readChange(reader: Reader, tableAt: () => Table): Change {
     }
     case kinds.ddl:
       return readDdl(reader.bytes());
+    case kinds.clear:
+      return { kind: 'clear', table: tableAt() };
     case kinds.rows:
       return { kind: 'rows', table: tableAt(), count: reader.u32(), block: reader.bytes() };
     default:

@@ -1,13 +1,15 @@
 import { assert } from '../error.ts';
+import { isAnswer } from './ask.ts';
 import type { Batch } from './change.ts';
 import { isSame } from './position.ts';
 
 /** True for a batch of whole transactions only; false for a piece of something bigger. */
 export const isWhole = (batch: Batch): boolean => batch.starts && batch.end !== undefined;
 
-/** True for a batch that changes the schema. It stays by itself, down to the target's transaction: what one transaction made, such as a
- *  value of an enum, PostgreSQL may let only a later one use. */
-export const isAlone = (batch: Batch): boolean => batch.changes.some(({ kind }) => kind === 'ddl');
+/** True for a batch that stays by itself, down to the target's transaction. One that changes the schema: what one transaction made, such
+ *  as a value of an enum, PostgreSQL may let only a later one use. One that answers: it is true of the position at its end only. */
+export const isAlone = (batch: Batch): boolean =>
+  batch.changes.some((change) => change.kind === 'ddl' || isAnswer(change));
 
 /** Joins neighbours of whole transactions into one batch each; pieces stay as they are. Order and content are unchanged, and so
  *  a reader cannot tell the difference. */

@@ -72,6 +72,8 @@ function shown(change: Change): readonly Shown[] {
       return [
         { kind, note: change.refusal === undefined ? change.statement : `${change.statement} (${change.refusal})` },
       ];
+    case 'clear':
+      return [{ kind, table: tableName(change.table), note: 'its rows come anew' }];
     case 'rows':
       return copiedRows(change.block).map((row) => ({
         kind,

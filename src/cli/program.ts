@@ -7,9 +7,12 @@ import type { ExitCode } from './failure.ts';
 import type { InitOptions } from './init.ts';
 import type { ConfiguredOptions } from './lane.ts';
 import type { LogListOptions } from './log.ts';
+import type { RepairArguments } from './repair.ts';
 import type { ReplicateArguments } from './replicate.ts';
 import type { RunArguments } from './run.ts';
+import type { SnapshotArguments } from './snapshot.ts';
 import type { StatusOptions } from './status.ts';
+import type { VerifyArguments } from './verify.ts';
 import type { WaitArguments } from './wait.ts';
 
 /** The commands, their options and their help. What a command does is loaded only when it is run. `finish` takes its exit code. */
@@ -30,6 +33,7 @@ export function buildProgram(session: Session, finish: (exitCode: ExitCode) => v
   addReplicate(building);
   addRoles(building);
   addQuestions(building);
+  addRows(building);
   addLog(building);
   addDemo(building);
   return program;
@@ -165,6 +169,52 @@ function addQuestions({ program, session, finish }: Building): void {
       const { wait } = await import('./wait.ts');
       finish(await wait(session, options));
     });
+}
+
+/** What looks at rows, and puts them right. */
+function addRows({ program, session, finish }: Building): void {
+  const onRows = (words: Words): Command =>
+    withConfig(define(program, words)).option(
+      '--timeout <seconds>',
+      'give up when both sides do not come to one position within so long',
+      '60',
+    );
+  const some = (command: Command): Command =>
+    command
+      .option('--table <pattern...>', 'only these tables, for example "public.*"')
+      .option('--site <name>', 'this secondary only');
+  some(
+    onRows({
+      usage: 'verify',
+      says: 'compare every row of both sides at one exact position, without locks, while changes go on; exit 0 only when equal',
+      example: 'verify --table "public.*"',
+    }),
+  )
+    .option('--values', 'print the values of columns that differ: mind who reads along')
+    .action(async (options: VerifyArguments) => {
+      const { verify } = await import('./verify.ts');
+      finish(await verify(session, options));
+    });
+  some(
+    onRows({
+      usage: 'repair',
+      says: 'compare, put right what differs at the secondary, through the log, and compare again',
+      example: 'repair --table public.orders --dry-run',
+    }),
+  )
+    .option('--dry-run', 'only say what differs')
+    .action(async (options: RepairArguments) => {
+      const { repair } = await import('./repair.ts');
+      finish(await repair(session, options));
+    });
+  onRows({
+    usage: 'snapshot <table>',
+    says: 'copy one table anew to every secondary, through the log; readers see the former rows until the new ones are whole',
+    example: 'snapshot public.orders',
+  }).action(async (table: string, options: SnapshotArguments) => {
+    const { snapshot } = await import('./snapshot.ts');
+    finish(await snapshot(session, table, options));
+  });
 }
 
 function addLog({ program, session, finish }: Building): void {

@@ -1,6 +1,8 @@
+import type { Ask } from '../change/ask.ts';
 import type { Batch, Message } from '../change/change.ts';
 import type { Position } from '../change/position.ts';
 import type { SourceProfile } from '../change/profile.ts';
+import type { View } from '../change/view.ts';
 import type { Finding } from '../finding.ts';
 
 /** A database whose committed changes we read, in commit order. One reader at a time. */
@@ -45,6 +47,11 @@ export interface SourceInspector extends AsyncDisposable {
   /** Commits a marker and returns a position: who has reached it has all that was committed before the call, and the marker's
    *  own commit reaches it, so that also an idle source gets there. */
   mark(signal: AbortSignal): Promise<Position>;
+  /** Asks whoever reads the stream, through the stream. The answer stands in the broker, at the one position that it is true of, or says
+   *  why there is none; where nobody reads there is no answer. */
+  ask(ask: Ask, signal: AbortSignal): Promise<void>;
+  /** What a snapshot shows that an answer named. Throws SOURCE_FAILED where it is over. */
+  view(snapshot: string, signal: AbortSignal): Promise<View>;
   /** Everything that would keep replication from starting or from being right, with its cure. */
   check(signal: AbortSignal): Promise<readonly Finding[]>;
   /** What the target must be able to hold, for its check. Throws SOURCE_UNREACHABLE, SOURCE_LOGIN_REFUSED. */

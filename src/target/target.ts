@@ -1,6 +1,7 @@
 import type { Change } from '../change/change.ts';
 import type { Epoch, Offset, Position } from '../change/position.ts';
 import type { SourceProfile } from '../change/profile.ts';
+import type { View } from '../change/view.ts';
 import type { Finding } from '../finding.ts';
 
 /** How far a target is, kept in the target and committed with the rows (invariant 4). */
@@ -21,6 +22,9 @@ export interface Target extends AsyncDisposable {
   /** Makes all that was committed so far survive a crash of the target. Until then a crash may take it back to an earlier
    *  checkpoint, rows and all. Only between transactions. */
   flush(): Promise<void>;
+  /** Shows what is committed now to whoever asked with `id`, who finds it through an inspector. What cannot be shown is no failure of
+   *  the lane. Only between transactions. */
+  show(id: string, signal: AbortSignal): Promise<void>;
 }
 
 /** `kept`: in the given order, one after the other. `net`: at most one change per key and no order among them, so that they may be
@@ -51,6 +55,8 @@ export interface TargetInspector extends AsyncDisposable {
   /** Everything that would keep replication from starting or from being right, with its cure. Without a `source` (it cannot be
    *  reached) only what the target alone tells. */
   check(source: SourceProfile | undefined, signal: AbortSignal): Promise<readonly Finding[]>;
+  /** What `Target.show` shows under this id. Undefined: nothing, yet. */
+  view(id: string, signal: AbortSignal): Promise<View | undefined>;
   /** Removes the checkpoint, so that a new snapshot may begin. Replicated tables stay; the snapshot empties them.
    *  Throws TARGET_BUSY while a writer holds the target. */
   forget(signal: AbortSignal): Promise<void>;

@@ -13,7 +13,7 @@ import type { SourceInspector } from '../../src/source/source.ts';
 import type { TargetInspector } from '../../src/target/target.ts';
 import { at, checkpoint } from '../control/facts.ts';
 
-const orders: Table = {
+export const orders: Table = {
   schema: 'public',
   name: 'orders',
   identity: 'key',
@@ -23,7 +23,7 @@ const orders: Table = {
   ],
 };
 const cell = (text: string): Cell => (text === 'null' ? null : text === 'unchanged' ? text : Buffer.from(text));
-const row = (...texts: readonly string[]) => rowOf(texts.map(cell));
+export const row = (...texts: readonly string[]) => rowOf(texts.map(cell));
 /** 2026-11-22 12:00:00.123456 UTC */
 export const committedAtUs = 1_795_348_800_123_456n;
 const commit = { kind: 'commit', transaction: 733n, position: at(1000), committedAtUs } as const;
@@ -96,6 +96,11 @@ export const profile: SourceProfile = {
   roles: [],
 };
 
+export const failing =
+  (...parameters: ConstructorParameters<typeof ChangeoverError>) =>
+  () =>
+    Promise.reject(new ChangeoverError(...parameters));
+
 export const source: SourceInspector = {
   ...disposable,
   observe: () =>
@@ -108,6 +113,8 @@ export const source: SourceInspector = {
       notCapturedBytes: 0,
     }),
   mark: () => Promise.resolve(at(1000)),
+  ask: () => Promise.resolve(),
+  view: failing('SOURCE_FAILED', 'nothing is shown'),
   check: () => Promise.resolve([]),
   profile: () => Promise.resolve(profile),
   forget: () => Promise.resolve(),
@@ -116,6 +123,7 @@ export const source: SourceInspector = {
 export const target: TargetInspector = {
   ...disposable,
   observe: () => Promise.resolve({ checkpoint: checkpoint({ offset: offset(1) }), writing: true, drifted: 0 }),
+  view: () => Promise.resolve(undefined),
   check: () => Promise.resolve([]),
   forget: () => Promise.resolve(),
 };
@@ -141,11 +149,6 @@ export const houseWith = (changes: Partial<House> = {}): House => ({
   demo: () => Promise.resolve(0),
   ...changes,
 });
-
-export const failing =
-  (...parameters: ConstructorParameters<typeof ChangeoverError>) =>
-  () =>
-    Promise.reject(new ChangeoverError(...parameters));
 
 export interface Printed {
   readonly out: string;

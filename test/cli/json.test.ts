@@ -9,6 +9,7 @@ import { writeLife } from '../../src/control/agents.ts';
 import { ChangeoverError } from '../../src/error.ts';
 import { changeover, failing, houseWith, source } from './fake-house.ts';
 import { configuredFolder, emptyFolder } from './place.ts';
+import { differingHouse } from './rows-house.ts';
 
 const page = await readFile(new URL('../../docs/json.md', import.meta.url), 'utf8');
 const examples = [...page.matchAll(/^```json\n(.*?)^```$/gms)].map(([, text = '']) => JSON.parse(text) as object);
@@ -59,6 +60,9 @@ const answers: readonly (readonly [readonly string[], string, ReturnType<typeof 
   [['status'], 'changeover.status/1', houseWith()],
   [['wait'], 'changeover.wait/1', houseWith()],
   [['check'], 'changeover.check/1', blocked],
+  [['verify', '--values'], 'changeover.verify/1', differingHouse()],
+  [['repair', '--dry-run'], 'changeover.repair/1', differingHouse()],
+  [['snapshot', 'orders'], 'changeover.snapshot/1', differingHouse()],
   [['log', 'ls', '--limit', '1'], 'changeover.log.ls/1', houseWith()],
   [['log', 'show', '1'], 'changeover.log.show/1', houseWith()],
   [['log', 'verify'], 'changeover.log.verify/1', brokenLog],

@@ -1,6 +1,6 @@
 import type { Batch, Change, Ddl, RowChange } from '../../change/change.ts';
 import { bytesOf } from '../../change/codec.ts';
-import type { Position } from '../../change/position.ts';
+import { isBefore, type Position } from '../../change/position.ts';
 import type { Table } from '../../change/table.ts';
 import { positionOf } from '../../engine/postgres/lsn.ts';
 import { assert, unreachable } from '../../error.ts';
@@ -105,6 +105,15 @@ export class Assembly {
     const taken = this.#sealed;
     this.#sealed = [];
     return taken;
+  }
+
+  /** Between transactions, and when all was taken: a batch of somebody else's making ends at `end`. Gives where that one follows on. */
+  pass(end: Position): Position {
+    assert(this.#transaction === undefined && this.#changes.length === 0, 'A batch in the middle of a transaction');
+    const after = this.#after;
+    assert(!isBefore(end, after), 'A batch that ends before the one before it');
+    this.#after = end;
+    return after;
   }
 
   #put(change: Change): void {

@@ -9,6 +9,7 @@ import { Assembly } from './assemble.ts';
 import { isDdlMessage } from './ddl/reader.ts';
 import { decodeMessage } from './pgoutput.ts';
 import { Relations } from './relations.ts';
+import { commitOf, isBegin } from './standing.ts';
 import { WalStream } from './wal.ts';
 
 const pieceBytesMax = 1024 * 1024;
@@ -70,9 +71,3 @@ export async function* catchUp(options: CatchUpOptions): AsyncGenerator<CaughtUp
     for (const { batch } of assembly.take()) yield { changes: batch.changes, end: batch.end };
   }
 }
-
-const isBegin = (body: Buffer, at: number): boolean => body[at] === 0x42;
-
-/** Where the commit record of the transaction begins: before `upTo`, a snapshot that stands there shows it.
- *  https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html (Begin) */
-const commitOf = (body: Buffer, at: number): bigint => body.readBigUInt64BE(at + 1);

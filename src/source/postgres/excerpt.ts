@@ -37,6 +37,8 @@ export interface Excerpts {
 export interface Cut {
   readonly table: Table;
   readonly rows: string | undefined;
+  /** Some values are changed, and not only left out. */
+  readonly isMasked: boolean;
   /** Undefined: rows pass as they are. */
   readonly row: ((row: Row) => Row) | undefined;
   /** The same for a line of COPY's text format, with its newline. */
@@ -84,10 +86,11 @@ export function cutOf(table: Table, excerpts: Excerpts | undefined): Cut {
     leaveOut.includes(name) ? [] : [{ place, mask: masks.get(name) }],
   );
   if (kept.length === table.columns.length && kept.every(({ mask }) => mask === undefined))
-    return { table, rows, row: undefined, line: undefined };
+    return { table, rows, isMasked: false, row: undefined, line: undefined };
   return {
     table: { ...table, columns: table.columns.filter(({ name }) => !leaveOut.includes(name)) },
     rows,
+    isMasked: kept.some(({ mask }) => mask !== undefined),
     row(row) {
       const values = [...cells(row)];
       return rowOf(kept.map(({ place, mask }) => masked(values[place] ?? null, mask, excerpts?.key)));

@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
+import { askPrefix, askText } from '../../change/ask.ts';
 import type { Position } from '../../change/position.ts';
 import type { Connection, ConnectOptions } from '../../engine/postgres/connect.ts';
 import { quoteIdentifier } from '../../engine/postgres/identifier.ts';
 import { type Lsn, parseLsn, positionOf } from '../../engine/postgres/lsn.ts';
 import { sessionOf } from '../../engine/postgres/session.ts';
+import { openSnapshot } from '../../engine/postgres/snapshot.ts';
 import { assert, ChangeoverError } from '../../error.ts';
 import type { SourceInspector, SourceObservation } from '../source.ts';
 import { checkSource } from './check.ts';
@@ -12,6 +14,7 @@ import { removeTriggers } from './ddl/install.ts';
 import type { Excerpts } from './excerpt.ts';
 import { namesOf } from './names.ts';
 import { readProfile } from './profile.ts';
+import { sourceView } from './view.ts';
 
 export interface SourceInspectorOptions {
   readonly url: string;
@@ -37,6 +40,11 @@ export function openSourceInspector(options: SourceInspectorOptions): SourceInsp
   return {
     observe: (signal) => session.use((connection) => observe(connection, slot), signal),
     mark: (signal) => session.use(mark, signal),
+    ask: (ask, signal) => session.use((connection) => emit(connection, askPrefix, askText(ask)), signal),
+    async view(snapshot, signal) {
+      const connection = await openSnapshot(connecting, snapshot, signal);
+      return sourceView({ connection, wanted, excerpts });
+    },
     profile: (signal) => session.use((connection) => readProfile(connection, wanted), signal),
     forget: (signal) => session.use((connection) => forget(connection, { slot, publication }), signal),
     async check(signal) {
@@ -98,6 +106,12 @@ async function mark(connection: Connection): Promise<Position> {
   );
   assert(typeof system === 'string' && typeof end === 'string', 'A message without a position');
   return positionOf(system, parseLsn(end));
+}
+
+/** As `mark`. */
+async function emit(connection: Connection, prefix: string, text: string): Promise<void> {
+  await connection.rows('SET synchronous_commit = local');
+  await connection.rows('SELECT pg_logical_emit_message(true, $1, $2)', [prefix, text]);
 }
 
 /** The slot first: it is what holds the primary's log. The event triggers tell only while a slot of ours is there. A publication of somebody else was not made by us and stays. */

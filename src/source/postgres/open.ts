@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { answerPrefix, askIn, askPrefix } from '../../change/ask.ts';
 import type { Batch } from '../../change/change.ts';
 import { join } from '../../change/join.ts';
 import type { Position } from '../../change/position.ts';
@@ -9,6 +10,7 @@ import { formatLsn, lsn, positionOf } from '../../engine/postgres/lsn.ts';
 import { ChangeoverError } from '../../error.ts';
 import { pumped } from '../../flow/pumped.ts';
 import type { Source } from '../source.ts';
+import { answer } from './answer.ts';
 import { Assembly, type Sized } from './assemble.ts';
 import { installTriggers } from './ddl/install.ts';
 import { DdlReader, isDdlMessage } from './ddl/reader.ts';
@@ -22,6 +24,7 @@ import { Relations } from './relations.ts';
 import { isReachable, resumedPieces } from './resume.ts';
 import { backendOf, createSlot, endBackend, identifySystem, proveReachable, slotState } from './slot.ts';
 import { snapshotPieces } from './snapshot.ts';
+import { Standing } from './standing.ts';
 import { WalStream } from './wal.ts';
 
 /** Large enough that a sync of the log per batch does not limit, small enough that reader, log and writer together hold a few
@@ -155,10 +158,12 @@ export function postgresSource(options: PostgresSourceOptions): Source {
       pieceBytesMax: batchBytesMax,
       wanted: isWanted,
     });
+    await using standing = new Standing({ take: () => wal.take(), open, control }, signal);
     let transaction = 0n;
     try {
       for (;;) {
-        for (const { body, at: start } of await wal.take()) {
+        const { messages, stand } = await standing.next();
+        for (const { body, at: start } of messages) {
           const message = decodeMessage(body, start, relations.of);
           if (message.kind === 'relation') {
             const table = await relations.announce(message, transaction);
@@ -169,7 +174,13 @@ export function postgresSource(options: PostgresSourceOptions): Source {
             const change = await ddl.read(message.content);
             if (change === 'not ours') assembly.add(message);
             else if (change !== 'nothing') assembly.add(change);
+          } else if (message.kind === 'logical message' && message.prefix === answerPrefix) {
+            // Only we answer.
           } else {
+            if (message.kind === 'logical message' && message.prefix === askPrefix) {
+              const ask = askIn(message.content);
+              if (ask) standing.ask(ask);
+            }
             if (message.kind === 'begin') {
               transaction = message.transaction;
               ddl.begin();
@@ -178,6 +189,10 @@ export function postgresSource(options: PostgresSourceOptions): Source {
           }
         }
         for (const sized of assembly.take()) await give(sized, sized.bytes);
+        if (!stand) continue;
+        const position = positionOf(after.origin, stand.at);
+        const asked = { ...stand, at: position, after: assembly.pass(position), wanted, excerpts };
+        await answer({ ...asked, open, give: (sized) => give(sized, sized.bytes) }, signal);
       }
     } catch (error) {
       beating.check();

@@ -1,5 +1,5 @@
 import type { Connection } from '../../engine/postgres/connect.ts';
-import { quoteLiteral } from '../../engine/postgres/identifier.ts';
+import { enterSnapshot } from '../../engine/postgres/snapshot.ts';
 import { isCode } from '../../error.ts';
 
 export interface ReadersOptions {
@@ -30,11 +30,4 @@ export async function openReaders({ open, snapshot, count }: ReadersOptions, sig
   }
   const owned = opened.move();
   return { reading, [Symbol.asyncDispose]: () => owned.disposeAsync() };
-}
-
-/** Lets a connection see an exported snapshot: the state at exactly the slot's first position.
- *  https://www.postgresql.org/docs/current/sql-set-transaction.html */
-async function enterSnapshot(connection: Connection, snapshot: string): Promise<void> {
-  await connection.rows('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-  await connection.rows(`SET TRANSACTION SNAPSHOT ${quoteLiteral(snapshot)}`);
 }

@@ -234,7 +234,7 @@ interface Copied {
 
 /** Hands over a chunk's rows in blocks of whole rows: COPY sends each row as one frame.
  *  https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY */
-async function copyOut(wire: Wire, chunk: Chunk, { cut, give }: Copied): Promise<void> {
+export async function copyOut(wire: Wire, chunk: Chunk, { cut, give }: Copied): Promise<void> {
   const { table } = chunk;
   await wire.send(query(copySql({ ...chunk, rows: cut?.rows })));
   let block = Buffer.allocUnsafe(blockBytes);

@@ -15,6 +15,12 @@ export interface WalStreamOptions {
   readonly silenceMsMax: number;
 }
 
+/** A message is `body` from `at` on. */
+export interface WalMessage {
+  readonly body: Buffer;
+  readonly at: number;
+}
+
 /** In a CopyData frame of type `w`, the message follows its letter, two LSNs and a time. */
 const messageAt = 25;
 
@@ -36,10 +42,10 @@ export class WalStream implements Disposable {
     await this.#wire.send(query(command));
   }
 
-  /** The messages that have come, at least none: a keepalive alone gives an empty list. Each is a buffer and the place in it where
-   *  the message begins. Throws SOURCE_UNREACHABLE when the server ends the stream. */
-  async take(): Promise<readonly { readonly body: Buffer; readonly at: number }[]> {
-    const messages: { body: Buffer; at: number }[] = [];
+  /** The messages that have come, at least none: a keepalive alone gives an empty list. Throws SOURCE_UNREACHABLE when
+   *  the server ends the stream. */
+  async take(): Promise<readonly WalMessage[]> {
+    const messages: WalMessage[] = [];
     for (const { type, body } of this.#wire.checked(await this.#wire.take(), 'Streaming')) {
       if (type === COPY_BOTH_RESPONSE) continue;
       if (type !== COPY_DATA) throw new ChangeoverError('SOURCE_UNREACHABLE', 'The primary ended the stream');

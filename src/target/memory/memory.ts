@@ -85,6 +85,11 @@ class MemoryWriter implements Target {
     this.#store.flush();
   }
 
+  /** Nobody can look into it but through `seen`. */
+  async show(): Promise<void> {
+    this.#reach();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#life = 'closed';
   }

@@ -63,6 +63,9 @@ export class State {
       case 'truncate':
         this.#empty(change);
         return;
+      case 'clear':
+        this.#set(change.table, []);
+        return;
       case 'rows':
         this.#copy(change);
         return;

@@ -6,6 +6,8 @@ import { checkTarget } from './check.ts';
 import { giveUpCheckpointSql } from './checkpoint.ts';
 import { readCheckpoint } from './facts.ts';
 import { lockKey } from './names.ts';
+import { enterShown } from './show.ts';
+import { targetView } from './view.ts';
 
 export interface TargetInspectorOptions {
   readonly url: string;
@@ -24,6 +26,13 @@ export function openTargetInspector(options: TargetInspectorOptions): TargetInsp
   const session = sessionOf(connecting);
   return {
     observe: (signal) => session.use((connection) => observe(connection, name), signal),
+    async view(id, signal) {
+      const shown = await session.use(
+        (connection) => enterShown(connection, { lane: name, id, options: connecting }, signal),
+        signal,
+      );
+      return shown && targetView(shown);
+    },
     forget: (signal) => session.use((connection) => forget(connection, name), signal),
     async check(source, signal) {
       const found = await checkTarget({ connect: connecting, lane: name, source, now }, signal);

@@ -16,6 +16,7 @@ import { lockKey } from './names.ts';
 import { type Plan, planFor } from './plan.ts';
 import { processOf, worksForUs } from './pulse.ts';
 import { Session, type Ticket } from './session.ts';
+import { showingOf } from './show.ts';
 import { PostgresTransaction } from './transaction.ts';
 
 export interface PostgresTargetOptions {
@@ -45,8 +46,11 @@ export async function openPostgresTarget(options: PostgresTargetOptions, signal:
   const bulk = new Bulk(session, planOf);
   let row: CheckpointStep['previous'];
 
+  const showing = showingOf(connecting, options.name);
+
   const close = async (): Promise<void> => {
     session.close();
+    await showing[Symbol.asyncDispose]();
     await connection[Symbol.asyncDispose]();
   };
   try {
@@ -93,6 +97,7 @@ export async function openPostgresTarget(options: PostgresTargetOptions, signal:
       await session.run('COMMIT');
       await session.settle('Flushing');
     },
+    show: (id, inner) => showing.show(id, inner),
     [Symbol.asyncDispose]: close,
   };
 }

@@ -1,4 +1,4 @@
-import type { Change, RowChange, Rows, Snapshot, Truncate } from '../../change/change.ts';
+import type { Change, Commit, Message, RowChange, Rows, Snapshot } from '../../change/change.ts';
 import { type Table, tableName } from '../../change/table.ts';
 import { sqlState } from '../../engine/postgres/failure.ts';
 import { columnList, quoteLiteral, quoteTable } from '../../engine/postgres/identifier.ts';
@@ -174,12 +174,14 @@ export class PostgresTransaction implements TargetTransaction {
     this.#unproven = undefined;
   }
 
-  async #writeOther(change: Truncate | Snapshot | Extract<Change, { kind: 'schema' | 'ddl' }>): Promise<void> {
+  async #writeOther(change: Exclude<Change, RowChange | Rows | Commit | Message>): Promise<void> {
     const { session, bulk, replan } = this.#options;
     switch (change.kind) {
       case 'truncate':
         // The primary names every table that its CASCADE reached. Here it could reach others, whose rows are not ours.
         return this.#empty(change.tables, change.restartIdentity);
+      case 'clear':
+        return this.#clear(change.table);
       case 'schema':
         await bulk.drop();
         replan();
@@ -195,6 +197,13 @@ export class PostgresTransaction implements TargetTransaction {
       default:
         return unreachable(change);
     }
+  }
+
+  /** DELETE, where TRUNCATE would shut readers out until the new rows are whole. */
+  async #clear(table: Table): Promise<void> {
+    const { session } = this.#options;
+    await session.run(`DELETE FROM ${await aloneName(session, table)}`);
+    await session.settle(`Clearing ${tableName(table)}`);
   }
 
   /** Sends blocks one behind the other. Where one of them is refused, each is copied by itself: then it shows which, and why. */

@@ -1,0 +1,54 @@
+import { tableName } from '../change/table.ts';
+import { waitCaughtUp } from '../control/wait.ts';
+import { countWords } from '../control/words.ts';
+import { ChangeoverError } from '../error.ts';
+import { recopy } from '../verify/repair.ts';
+import { outJson, paint, type Session, tame } from './desk.ts';
+import type { ExitCode } from './failure.ts';
+import { type ConfiguredOptions, configurationFor, laneOf, numberIn } from './lane.ts';
+import { sidesOf, tablesMeant } from './sides.ts';
+
+export interface SnapshotArguments extends ConfiguredOptions {
+  readonly timeout: string;
+}
+
+export async function snapshot(session: Session, pattern: string, options: SnapshotArguments): Promise<ExitCode> {
+  const { house, desk, signal } = session;
+  const timeoutMs = numberIn(options.timeout, { name: '--timeout', whole: false }) * 1000;
+  const configuration = await configurationFor(session, options);
+  const lane = laneOf(house, configuration);
+  const isMeant = tablesMeant([pattern]);
+  await using source = await lane.source(signal);
+  const tables = (await source.profile(signal)).tables.filter(isMeant);
+  if (tables.length === 0)
+    throw new ChangeoverError('CLI_USAGE', `No table that is carried is called "${pattern}"`, {
+      hint: 'Name it as schema.table; a table that the configuration leaves out is not carried.',
+    });
+  const [first = ''] = lane.secondaries;
+  const copied: { readonly table: string; readonly rows: number; readonly position: string }[] = [];
+  for (const table of tables) {
+    const { rows, position } = await recopy(sidesOf(house, configuration, first), { table }, signal);
+    copied.push({ table: tableName(table), rows, position: position.token });
+  }
+  const { sites } = await waitCaughtUp(lane, { timeoutMs }, signal);
+  if (options.json) {
+    const secondaries = sites.map(({ site, position }) => ({ site, position: position.token }));
+    outJson(desk, {
+      schema: 'changeover.snapshot/1',
+      verdict: 'COPIED',
+      primary: lane.primary,
+      tables: copied,
+      secondaries,
+    });
+    return 0;
+  }
+  const all = countWords(
+    copied.reduce((sum, { rows }) => sum + rows, 0),
+    'row',
+    'rows',
+  );
+  const names = copied.map(({ table }) => tame(table)).join(', ');
+  const verdict = paint(desk, ['green', 'bold'], 'COPIED');
+  desk.out(`${verdict}: ${names} (${all}) anew from ${lane.primary}, whole at ${lane.secondaries.join(', ')}\n`);
+  return 0;
+}

@@ -1,0 +1,25 @@
+import { type Connection, type ConnectOptions, connect } from './connect.ts';
+import { quoteLiteral } from './identifier.ts';
+
+/** Lets a connection see what another one exported, and nothing later, until it ends.
+ *  https://www.postgresql.org/docs/current/sql-set-transaction.html */
+export async function enterSnapshot(connection: Connection, snapshot: string): Promise<void> {
+  await connection.rows('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+  await connection.rows(`SET TRANSACTION SNAPSHOT ${quoteLiteral(snapshot)}`);
+}
+
+/** A connection that sees an exported snapshot. Whoever exported it must be there until this returns, and no longer. */
+export async function openSnapshot(
+  options: ConnectOptions,
+  snapshot: string,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const connection = await connect(options, signal);
+  try {
+    await enterSnapshot(connection, snapshot);
+    return connection;
+  } catch (error) {
+    await connection[Symbol.asyncDispose]();
+    throw error;
+  }
+}
