@@ -129,7 +129,7 @@ export const errorTable = {
   TARGET_STALE: { action: 'stop', hint: 'The checkpoint moved under us: another process applied. Only one may.' },
   TARGET_REFUSED: {
     action: 'page',
-    hint: 'The secondary refused a change; its message says why. Nothing of that transaction was applied.',
+    hint: 'The secondary refused a change; its message says why. Nothing of that transaction was applied. Mend it there and start again; or let the others go on: changeover set-aside <table>.',
   },
   TARGET_FAILED: { action: 'retry', hint: 'The secondary refused a statement; its message says why.' },
 

@@ -106,6 +106,8 @@ export interface Rows {
 export interface Clear {
   readonly kind: 'clear';
   readonly table: Table;
+  /** What the rows that follow are as of. */
+  readonly at: Position;
 }
 
 export type RowChange = Insert | Update | Delete;

@@ -22,7 +22,7 @@ import type { Table } from './table.ts';
             | 8 count:u32 { object:bytes sql:bytes }                       schema
             | 9 table:u32 count:u32 block:bytes                            rows
             | 10 bytes                                                     ddl, as JSON
-            | 11 table:u32                                                 clear
+            | 11 table:u32 position                                        clear
    text     = length:u16 bytes        bytes = length:u32 bytes                                                       */
 
 const version = 1;
@@ -93,7 +93,7 @@ export function bytesOf(change: Change): number {
     case 'ddl':
       return 32 + ddlBytes(change).length;
     case 'clear':
-      return 32;
+      return 80;
     case 'truncate':
     case 'snapshot':
       return 32 + 4 * change.tables.length;
@@ -151,6 +151,7 @@ function writeChange(writer: Writer, change: Change, placeOf: (table: Table) => 
       return;
     case 'clear':
       writer.u32(placeOf(change.table));
+      writePosition(writer, change.at);
       return;
     case 'rows':
       writer.u32(placeOf(change.table));
@@ -258,7 +259,7 @@ function readChange(reader: Reader, tableAt: () => Table): Change {
     case kinds.ddl:
       return readDdl(reader.bytes());
     case kinds.clear:
-      return { kind: 'clear', table: tableAt() };
+      return { kind: 'clear', table: tableAt(), at: readPosition(reader) };
     case kinds.rows:
       return { kind: 'rows', table: tableAt(), count: reader.u32(), block: reader.bytes() };
     default:

@@ -10,6 +10,7 @@ import type { LogListOptions } from './log.ts';
 import type { RepairArguments } from './repair.ts';
 import type { ReplicateArguments } from './replicate.ts';
 import type { RunArguments } from './run.ts';
+import type { SetAsideArguments } from './set-aside.ts';
 import type { SnapshotArguments } from './snapshot.ts';
 import type { StatusOptions } from './status.ts';
 import type { VerifyArguments } from './verify.ts';
@@ -34,6 +35,7 @@ export function buildProgram(session: Session, finish: (exitCode: ExitCode) => v
   addRoles(building);
   addQuestions(building);
   addRows(building);
+  addSetAside(building);
   addLog(building);
   addDemo(building);
   return program;
@@ -215,6 +217,22 @@ function addRows({ program, session, finish }: Building): void {
     const { snapshot } = await import('./snapshot.ts');
     finish(await snapshot(session, table, options));
   });
+}
+
+/** One bad table must not hold the others up. */
+function addSetAside({ program, session, finish }: Building): void {
+  withConfig(
+    define(program, {
+      usage: 'set-aside <table>',
+      says: 'let the lane go on without a table whose rows a secondary refuses; changeover snapshot brings it back',
+      example: 'set-aside public.orders --site dublin',
+    }),
+  )
+    .option('--site <name>', 'at this secondary only')
+    .action(async (table: string, options: SetAsideArguments) => {
+      const { setAside } = await import('./set-aside.ts');
+      finish(await setAside(session, table, options));
+    });
 }
 
 function addLog({ program, session, finish }: Building): void {

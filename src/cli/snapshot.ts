@@ -1,11 +1,11 @@
 import { tableName } from '../change/table.ts';
 import { waitCaughtUp } from '../control/wait.ts';
 import { countWords } from '../control/words.ts';
-import { ChangeoverError } from '../error.ts';
 import { recopy } from '../verify/repair.ts';
 import { outJson, paint, type Session, tame } from './desk.ts';
 import type { ExitCode } from './failure.ts';
 import { type ConfiguredOptions, configurationFor, laneOf, numberIn } from './lane.ts';
+import { notCarried } from './set-aside.ts';
 import { sidesOf, tablesMeant } from './sides.ts';
 
 export interface SnapshotArguments extends ConfiguredOptions {
@@ -20,10 +20,7 @@ export async function snapshot(session: Session, pattern: string, options: Snaps
   const isMeant = tablesMeant([pattern]);
   await using source = await lane.source(signal);
   const tables = (await source.profile(signal)).tables.filter(isMeant);
-  if (tables.length === 0)
-    throw new ChangeoverError('CLI_USAGE', `No table that is carried is called "${pattern}"`, {
-      hint: 'Name it as schema.table; a table that the configuration leaves out is not carried.',
-    });
+  if (tables.length === 0) throw notCarried(pattern);
   const [first = ''] = lane.secondaries;
   const copied: { readonly table: string; readonly rows: number; readonly position: string }[] = [];
   for (const table of tables) {

@@ -1,4 +1,5 @@
 import type { Position } from '../change/position.ts';
+import { tableName } from '../change/table.ts';
 import type { CopyProgress } from '../control/agents.ts';
 import type { AgentSeen, Observed, SecondaryStatus, Status, Trouble } from '../control/status.ts';
 import { ageMsOf, behindBytes, judge, judgeSecondary, walOf } from '../control/verdict.ts';
@@ -62,6 +63,9 @@ function secondaryJson(status: Status, secondary: SecondaryStatus): unknown {
     notAppliedEntries: notApplied?.entries ?? null,
     notAppliedBytes: notApplied?.bytes ?? null,
     drifted: target.known ? target.value.drifted : null,
+    setAside: target.known
+      ? target.value.setAside.map(({ table, since }) => ({ table: tableName(table), since: since.token }))
+      : null,
   };
 }
 

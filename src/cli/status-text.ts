@@ -1,5 +1,5 @@
 import type { AgentSeen, SecondaryStatus, Status } from '../control/status.ts';
-import { ageMsOf, behindBytes, judge, judgeSecondary, type Severity, walOf } from '../control/verdict.ts';
+import { ageMsOf, asideWords, behindBytes, judge, judgeSecondary, type Severity, walOf } from '../control/verdict.ts';
 import { bytesWords, countWords, durationWords, grouped } from '../control/words.ts';
 import { aligned, type Desk, paint, tame } from './desk.ts';
 
@@ -82,6 +82,9 @@ function facts(status: Status): readonly (readonly string[])[] {
   for (const { site, target } of secondaries)
     if (target.known && target.value.drifted > 0)
       rows.push([`rows set right at ${site}`, `${grouped(target.value.drifted)}: somebody else writes there`]);
+  for (const { site, target } of secondaries)
+    if (target.known && target.value.setAside.length > 0)
+      rows.push([`set aside at ${site}`, tame(target.value.setAside.map(asideWords).join(', '))]);
   return rows;
 }
 

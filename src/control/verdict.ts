@@ -1,11 +1,12 @@
 import { isBefore, type Position } from '../change/position.ts';
-import type { Checkpoint } from '../target/target.ts';
+import { tableName } from '../change/table.ts';
+import type { Checkpoint, SetAside } from '../target/target.ts';
 import type { Role } from './agents.ts';
 import type { AgentSeen, Observed, SecondaryStatus, Status, Trouble } from './status.ts';
 import { bytesWords, copyWords, countWords, durationWords } from './words.ts';
 
 /** From worst to best; the worst secondary speaks for the lane. */
-const verdicts = ['STOPPED', 'UNREACHABLE', 'NOT STARTED', 'COPYING', 'LAGGING', 'IN STEP'] as const;
+const verdicts = ['STOPPED', 'UNREACHABLE', 'NOT STARTED', 'COPYING', 'INCOMPLETE', 'LAGGING', 'IN STEP'] as const;
 export type Verdict = (typeof verdicts)[number];
 export type Severity = 'ok' | 'warning' | 'critical';
 
@@ -24,6 +25,7 @@ const severities: Readonly<Record<Verdict, Severity>> = {
   UNREACHABLE: 'critical',
   'NOT STARTED': 'warning',
   COPYING: 'warning',
+  INCOMPLETE: 'critical',
   LAGGING: 'warning',
   'IN STEP': 'ok',
 };
@@ -44,14 +46,26 @@ export function judge(status: Status): Judgement {
 }
 
 export function judgeSecondary(status: Status, secondary: SecondaryStatus): Judgement {
-  return (
+  const judged =
     stoppedAgent(status, secondary) ??
     notAnswering(status, secondary) ??
     notBegun(status, secondary) ??
     mismatch(status, secondary) ??
     copying(status, secondary) ??
     idle(status, secondary) ??
-    distance(status, secondary)
+    distance(status, secondary);
+  return incomplete(judged, secondary) ?? judged;
+}
+
+/** However near the secondary is: some tables of it are as they were long ago. */
+function incomplete({ verdict, sentence }: Judgement, { target }: SecondaryStatus): Judgement | undefined {
+  const aside = target.known ? target.value.setAside : [];
+  if (aside.length === 0 || (verdict !== 'IN STEP' && verdict !== 'LAGGING')) return undefined;
+  const tables = `${countWords(aside.length, 'table', 'tables')} set aside: ${aside.map(asideWords).join(', ')}`;
+  return judgement(
+    'INCOMPLETE',
+    `${sentence}; but for ${tables}`,
+    'Mend what the secondary refused, then bring it back: changeover snapshot <table>.',
   );
 }
 
@@ -243,6 +257,8 @@ function inStep(status: Status, secondary: SecondaryStatus, sentence: string): J
     };
   return judgement('IN STEP', sentence);
 }
+
+export const asideWords = ({ table, since }: SetAside): string => `${tableName(table)} since ${since.token}`;
 
 /** By the source's clock against ours: a label, never below 0 however the clocks differ (invariant 16). */
 export function ageMsOf(status: Status, { appliedAtUs }: SecondaryStatus): number | undefined {

@@ -41,12 +41,20 @@ export interface TargetTransaction extends AsyncDisposable {
   commit(checkpoint: Checkpoint): Promise<void>;
 }
 
+/** A table that a secondary goes on without: it is as it was then, and wrong by now. */
+export interface SetAside {
+  readonly table: { readonly schema: string; readonly name: string };
+  /** How far the log was. A copy of the table that begins behind it brings it back. */
+  readonly since: Position;
+}
+
 export interface TargetObservation {
   readonly checkpoint: Checkpoint | undefined;
   readonly writing: boolean;
   /** Rows that were missing or in the way once the copy was whole, and were set to the source's: each is a sign of somebody writing
    *  at the secondary. */
   readonly drifted: number;
+  readonly setAside: readonly SetAside[];
 }
 
 /** The questions that are asked of a target from outside the stream. */
@@ -57,6 +65,8 @@ export interface TargetInspector extends AsyncDisposable {
   check(source: SourceProfile | undefined, signal: AbortSignal): Promise<readonly Finding[]>;
   /** What `Target.show` shows under this id. Undefined: nothing, yet. */
   view(id: string, signal: AbortSignal): Promise<View | undefined>;
+  /** From here on the lane passes over the table's rows. Throws TARGET_BUSY while a writer holds the target. */
+  setAside(table: SetAside, signal: AbortSignal): Promise<void>;
   /** Removes the checkpoint, so that a new snapshot may begin. Replicated tables stay; the snapshot empties them.
    *  Throws TARGET_BUSY while a writer holds the target. */
   forget(signal: AbortSignal): Promise<void>;

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Entry } from '../broker/broker.ts';
 import { type Answer, type Ask, answerIn, refusalIn } from '../change/ask.ts';
 import type { Position } from '../change/position.ts';
+import { tableName } from '../change/table.ts';
 import type { View } from '../change/view.ts';
 import { ChangeoverError } from '../error.ts';
 import type { SourceInspector } from '../source/source.ts';
@@ -15,6 +16,8 @@ export interface Stand extends AsyncDisposable {
   readonly atMs: number;
   readonly source: View;
   readonly target: View;
+  /** By the names of `tableName`, and why: what the secondary goes on without. */
+  readonly setAside: ReadonlyMap<string, string>;
 }
 
 export interface WaitOptions {
@@ -31,7 +34,8 @@ export async function openStand(sides: Sides, { timeoutMs }: WaitOptions, signal
     const source = opened.use(await sides.source(signal));
     const target = opened.use(await sides.target(signal));
     if (!(await source.observe(either)).reading) throw asleep(`Nobody captures from ${sides.primary}`);
-    if (!(await target.observe(either)).writing) throw asleep(`Nobody applies to ${sides.site}`);
+    const { writing, setAside } = await target.observe(either);
+    if (!writing) throw asleep(`Nobody applies to ${sides.site}`);
     const id = randomUUID();
     const { answer, position } = await asked(sides, { ask: 'stand', id }, either);
     if (answer.answer !== 'stand') throw refused('the answer is to another question');
@@ -46,6 +50,7 @@ export async function openStand(sides: Sides, { timeoutMs }: WaitOptions, signal
           atMs: Date.now(),
           source: seen,
           target: shown,
+          setAside: new Map(setAside.map(({ table, since }) => [tableName(table), `set aside since ${since.token}`])),
           [Symbol.asyncDispose]: () => owned.disposeAsync(),
         };
       }

@@ -122,8 +122,10 @@ export const source: SourceInspector = {
 
 export const target: TargetInspector = {
   ...disposable,
-  observe: () => Promise.resolve({ checkpoint: checkpoint({ offset: offset(1) }), writing: true, drifted: 0 }),
+  observe: () =>
+    Promise.resolve({ checkpoint: checkpoint({ offset: offset(1) }), writing: true, drifted: 0, setAside: [] }),
   view: () => Promise.resolve(undefined),
+  setAside: () => Promise.resolve(),
   check: () => Promise.resolve([]),
   forget: () => Promise.resolve(),
 };

@@ -62,6 +62,7 @@ const answers: readonly (readonly [readonly string[], string, ReturnType<typeof 
   [['check'], 'changeover.check/1', blocked],
   [['verify', '--values'], 'changeover.verify/1', differingHouse()],
   [['repair', '--dry-run'], 'changeover.repair/1', differingHouse()],
+  [['set-aside', 'orders'], 'changeover.set-aside/1', differingHouse()],
   [['snapshot', 'orders'], 'changeover.snapshot/1', differingHouse()],
   [['log', 'ls', '--limit', '1'], 'changeover.log.ls/1', houseWith()],
   [['log', 'show', '1'], 'changeover.log.show/1', houseWith()],
@@ -106,7 +107,7 @@ test('status keeps every key when nothing answers', async () => {
   const { out } = await changeover(['status', '--json'], { ...folder, house });
   const keysOf = (value: object): readonly string[] =>
     Object.entries(value).flatMap(([key, item]: [string, unknown]) =>
-      typeof item === 'object' && item !== null && !['error', 'agents'].includes(key)
+      typeof item === 'object' && item !== null && !['error', 'agents', 'setAside'].includes(key)
         ? keysOf(item).map((inner) => `${key}.${inner}`)
         : [key],
     );

@@ -73,7 +73,7 @@ export function statusWith({ source, log, target, secondary, agents }: Changes =
     secondaries: [
       {
         site: 'dublin',
-        target: known({ checkpoint: checkpoint(), writing: true, drifted: 0 }, target),
+        target: known({ checkpoint: checkpoint(), writing: true, drifted: 0, setAside: [] }, target),
         notApplied: { entries: 0, bytes: 0 },
         appliedAtUs: { known: true, value: BigInt(nowMs - 300) * 1000n },
         ...secondary,

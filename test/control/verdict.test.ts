@@ -34,6 +34,19 @@ const cases: readonly (readonly [string, Changes, string])[] = [
     'LAGGING: dublin stands at 0/1000; how old that is will be known with the next commit: 100 B to capture',
   ],
   [
+    'a table is set aside',
+    { target: { setAside: [{ table: { schema: 'public', name: 'bad' }, since: at(500) }] } },
+    'INCOMPLETE: dublin equals london as of 0/1000, 0.3 s ago; but for 1 table set aside: public.bad since 0/500',
+  ],
+  [
+    'a table is set aside, and the secondary is old',
+    {
+      target: { setAside: [{ table: { schema: 'public', name: 'bad' }, since: at(500) }] },
+      secondary: { appliedAtUs: ago(42_000) },
+    },
+    'INCOMPLETE: dublin is 42 s behind london, at 0/1000: 100 B to capture; but for 1 table set aside: public.bad since 0/500',
+  ],
+  [
     'apply tries again',
     {
       target: { writing: false },

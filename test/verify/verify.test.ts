@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openPostgresServer, type PostgresServer } from '../../src/demo/postgres-server.ts';
-import { repair } from '../../src/verify/repair.ts';
-import { never } from '../servers/postgres.ts';
+import type { Excerpts } from '../../src/source/postgres/excerpt.ts';
+import { recopy, repair } from '../../src/verify/repair.ts';
+import { verify } from '../../src/verify/verify.ts';
+import { never, open } from '../servers/postgres.ts';
 import { found, openWorld, restless, tables } from './world.ts';
 
 let server: PostgresServer;
@@ -71,4 +73,97 @@ test('what is planted at the secondary is found, row by row and column by column
     ],
   );
   for (const [, verdict] of await world.verdicts()) assert.equal(verdict.verdict, 'equal');
+});
+
+test('who reads the secondary sees the former rows of a table until its copy is whole, and never less', async () => {
+  await using world = await openWorld(server, { before: tables });
+  await world.secondary('UPDATE public.t SET v = $$wrong$$', 'DELETE FROM public.t WHERE id < 100');
+  await using clients = await restless(world.sides.primary, 2);
+  await using reader = await open(world.sides.secondary);
+  const seen = new Set<string>();
+  const over = new AbortController();
+  const looking = (async () => {
+    while (!over.signal.aborted) {
+      const [row] = await reader.rows(
+        'SELECT count(*) FILTER (WHERE v = $$wrong$$) > 1500, count(*) > 1900 FROM public.t',
+      );
+      seen.add(String(row));
+    }
+  })();
+  const before = clients.count;
+  const { rows } = await recopy(world.lane.between, { table: { schema: 'public', name: 't' } }, never);
+  await world.lane.caughtUp();
+  over.abort();
+  await looking;
+  assert.ok(rows > 2000);
+  assert.ok(clients.count > before);
+  assert.deepEqual([...seen].toSorted(), ['f,t', 't,t']);
+  assert.deepEqual(found(await world.verdicts(), 't'), []);
+});
+
+test('rows that filters and masks change are compared as they travel', async () => {
+  const excerpts: Excerpts = {
+    key: 'k',
+    fingerprint: 'x',
+    of: ({ name }) =>
+      name === 't'
+        ? { rows: 'id % 2 = 0', leaveOut: ['n'], masks: new Map([['v', { kind: 'hash' }]]) }
+        : name === 'bag'
+          ? { rows: undefined, leaveOut: [], masks: new Map([['b', { kind: 'fixed', value: 'secret' }]]) }
+          : undefined,
+  };
+  await using world = await openWorld(server, {
+    before: [...tables, 'ALTER TABLE public.t REPLICA IDENTITY FULL'],
+    excerpts,
+  });
+  await using _clients = await restless(world.sides.primary, 2);
+  for (let round = 0; round < 3; round += 1)
+    for (const [name, { verdict }] of await world.verdicts()) assert.equal(verdict, 'equal', name);
+  await world.secondary(
+    `UPDATE public.t SET v = 'v2002' WHERE id = 2002`,
+    'DELETE FROM public.t WHERE id = 2004',
+    `INSERT INTO public.t (id, v) VALUES (2005, 'not carried')`,
+    `UPDATE public.bag SET b = 'b' WHERE ctid = (SELECT ctid FROM public.bag WHERE a = 6 LIMIT 1)`,
+  );
+  const verdicts = await world.verdicts();
+  assert.deepEqual(found(verdicts, 't'), [
+    { kind: 'different', key: ['2002'], rows: 1 },
+    { kind: 'missing', key: ['2004'], rows: 1 },
+    { kind: 'extra', key: ['2005'], rows: 1 },
+  ]);
+  const bag = found(verdicts, 'bag').map(({ kind, rows }) => `${rows} ${kind}`);
+  assert.deepEqual(new Set(bag), new Set(['1 extra', '1 missing']));
+  const { repaired } = await repair(
+    world.lane.between,
+    { wanted: () => true, timeoutMs: 60_000, dryRun: false },
+    never,
+  );
+  assert.deepEqual(
+    repaired.map(({ after }) => after?.verdict),
+    ['equal', 'equal'],
+  );
+});
+
+test('a transaction that stays open delays the question, and nothing else', async () => {
+  await using world = await openWorld(server, { before: tables });
+  await using lingering = await open(world.sides.primary);
+  await lingering.rows('BEGIN');
+  await lingering.rows('UPDATE public.t SET n = 1 WHERE id = 2001');
+  const options = { wanted: () => true, timeoutMs: 1500 };
+  await assert.rejects(verify(world.lane.between, options, never).next(), { code: 'VERIFY_NO_STAND' });
+  const asking = world.verdicts();
+  await world.primary('UPDATE public.t SET n = 2 WHERE id = 2002');
+  await world.lane.caughtUp();
+  await lingering.rows('COMMIT');
+  assert.deepEqual(found(await asking, 't'), []);
+});
+
+test('a lane of which nobody captures or applies is said to be so, and nothing is asked', async () => {
+  const world = await openWorld(server, { before: tables });
+  const { between } = world.lane;
+  await world[Symbol.asyncDispose]();
+  await assert.rejects(verify(between, { wanted: () => true, timeoutMs: 60_000 }, never).next(), {
+    code: 'VERIFY_NO_STAND',
+    message: 'Nobody captures from london',
+  });
 });

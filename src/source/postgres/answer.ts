@@ -114,7 +114,7 @@ async function answerTable(
   await using connection = await reader(options, signal);
   const { cut } = await cutNamed(connection, named, options);
   const { table } = cut;
-  await give(options, { starts: true, changes: [{ kind: 'clear', table }], end: undefined });
+  await give(options, { starts: true, changes: [{ kind: 'clear', table, at: options.at }], end: undefined });
   let count = 0;
   const chunk = { table, from: undefined, to: undefined, bytes: 0 };
   await copyOut(new Wire(connection), chunk, {

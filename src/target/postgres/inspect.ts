@@ -6,6 +6,7 @@ import { checkTarget } from './check.ts';
 import { giveUpCheckpointSql } from './checkpoint.ts';
 import { readCheckpoint } from './facts.ts';
 import { lockKey } from './names.ts';
+import { readSetAside, writeSetAside } from './set-aside.ts';
 import { enterShown } from './show.ts';
 import { targetView } from './view.ts';
 
@@ -33,7 +34,9 @@ export function openTargetInspector(options: TargetInspectorOptions): TargetInsp
       );
       return shown && targetView(shown);
     },
-    forget: (signal) => session.use((connection) => forget(connection, name), signal),
+    forget: (signal) => session.use((connection) => locked(connection, name, () => giveUp(connection, name)), signal),
+    setAside: (table, signal) =>
+      session.use((connection) => locked(connection, name, () => writeSetAside(connection, name, table)), signal),
     async check(source, signal) {
       const found = await checkTarget({ connect: connecting, lane: name, source, now }, signal);
       return found.map((one) => ({ ...one, site }));
@@ -51,15 +54,20 @@ SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database A
 async function observe(connection: Connection, lane: string): Promise<TargetObservation> {
   const [[writing] = []] = await connection.rows(writingSql, [lockKey(lane)]);
   const kept = await readCheckpoint(connection, lane);
-  return { checkpoint: kept?.checkpoint, writing: writing === 't', drifted: kept?.drifted ?? 0 };
+  const setAside = await readSetAside(connection, lane);
+  return { checkpoint: kept?.checkpoint, writing: writing === 't', drifted: kept?.drifted ?? 0, setAside };
 }
 
-/** An error leaves the transaction to the session, which closes a connection after any. */
-async function forget(connection: Connection, lane: string): Promise<void> {
+/** While nobody applies. An error leaves the transaction to the session, which closes a connection after any. */
+async function locked(connection: Connection, lane: string, work: () => Promise<void>): Promise<void> {
   await connection.rows('BEGIN');
   const [[got] = []] = await connection.rows('SELECT pg_try_advisory_xact_lock($1)', [lockKey(lane)]);
   if (got !== 't')
     throw new ChangeoverError('TARGET_BUSY', `Lane ${lane} is being applied`, { hint: 'Stop it first.' });
-  if ((await readCheckpoint(connection, lane)) !== undefined) await connection.rows(giveUpCheckpointSql(lane));
+  await work();
   await connection.rows('COMMIT');
+}
+
+async function giveUp(connection: Connection, lane: string): Promise<void> {
+  if ((await readCheckpoint(connection, lane)) !== undefined) await connection.rows(giveUpCheckpointSql(lane));
 }

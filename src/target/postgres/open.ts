@@ -16,6 +16,7 @@ import { lockKey } from './names.ts';
 import { type Plan, planFor } from './plan.ts';
 import { processOf, worksForUs } from './pulse.ts';
 import { Session, type Ticket } from './session.ts';
+import { Aside, readSetAside } from './set-aside.ts';
 import { showingOf } from './show.ts';
 import { PostgresTransaction } from './transaction.ts';
 
@@ -45,6 +46,7 @@ export async function openPostgresTarget(options: PostgresTargetOptions, signal:
   };
   const bulk = new Bulk(session, planOf);
   let row: CheckpointStep['previous'];
+  let aside = new Aside([]);
 
   const showing = showingOf(connecting, options.name);
 
@@ -61,6 +63,8 @@ export async function openPostgresTarget(options: PostgresTargetOptions, signal:
     );
     if (locked?.[0] !== 't') throw new ChangeoverError('TARGET_BUSY', 'Another process applies to this secondary');
     row = await readRow(session, options.name);
+    const rows = (sql: string) => session.rows(sql, 'Looking for tables that are set aside');
+    aside = new Aside(await readSetAside({ rows }, options.name));
   } catch (error) {
     await close();
     throw error;
@@ -82,6 +86,7 @@ export async function openPostgresTarget(options: PostgresTargetOptions, signal:
         planOf,
         replan: () => plans.clear(),
         lane: options.name,
+        aside,
         sendCheckpoint,
         committed(checkpoint) {
           const { stream, epoch, offset } = checkpoint;

@@ -12,6 +12,7 @@ import { aloneName } from './plan.ts';
 import { replaceRows } from './replace-rows.ts';
 import { createSchema } from './schema.ts';
 import type { Session, Ticket } from './session.ts';
+import type { Aside } from './set-aside.ts';
 
 export interface TransactionOptions {
   readonly session: Session;
@@ -20,6 +21,8 @@ export interface TransactionOptions {
   /** Forgets what was looked up: the schema changed. */
   readonly replan: () => void;
   readonly lane: string;
+  /** What is passed over. */
+  readonly aside: Aside;
   /** Sends what replaces the checkpoint; it must touch one row. */
   readonly sendCheckpoint: (checkpoint: Checkpoint, drifted: number) => Promise<Ticket>;
   readonly committed: (checkpoint: Checkpoint) => void;
@@ -44,7 +47,8 @@ export class PostgresTransaction implements TargetTransaction {
   async write(changes: readonly Change[], order: Order): Promise<void> {
     await this.#begin();
     await this.#prove();
-    if (order === 'net') return this.#writeNet(changes.filter(isRowChange));
+    const carried = this.#options.aside.carried(changes);
+    if (order === 'net') return this.#writeNet(carried.filter(isRowChange));
     let run: RowChange[] = [];
     let copied: Rows[] = [];
     const close = async (): Promise<void> => {
@@ -54,7 +58,7 @@ export class PostgresTransaction implements TargetTransaction {
       await this.#copy(copied);
       copied = [];
     };
-    for (const change of changes) {
+    for (const change of carried) {
       if (change.kind === 'commit' || change.kind === 'message') continue;
       if (isRowChange(change)) {
         if (copied.length > 0) await close();
@@ -71,12 +75,15 @@ export class PostgresTransaction implements TargetTransaction {
   }
 
   async commit(checkpoint: Checkpoint): Promise<void> {
-    const { session, bulk, sendCheckpoint, committed } = this.#options;
+    const { session, bulk, aside, lane, sendCheckpoint, committed } = this.#options;
     await this.#begin();
+    await aside.send(session, lane);
     let ticket = await sendCheckpoint(checkpoint, this.#driftedAt(checkpoint));
     let counts = await session.settle('Applying changes');
     if (this.#isMissing(counts)) {
       await this.#mend();
+      // What was mended was undone first, and this with it.
+      await aside.send(session, lane);
       ticket = await sendCheckpoint(checkpoint, this.#driftedAt(checkpoint));
       counts = await session.settle('Applying changes');
     }
@@ -93,6 +100,7 @@ export class PostgresTransaction implements TargetTransaction {
       throw error;
     }
     bulk.committed();
+    aside.committed();
     committed(checkpoint);
   }
 
@@ -118,6 +126,7 @@ export class PostgresTransaction implements TargetTransaction {
     if (this.#doom) throw this.#doom.error;
     if (this.#state !== 'fresh') return;
     this.#state = 'open';
+    this.#options.aside.begin();
     await this.#options.session.begin();
   }
 
@@ -243,8 +252,9 @@ export class PostgresTransaction implements TargetTransaction {
 
   /** Empties the snapshot's tables where the lane copied into them before. Rows of somebody else are never overwritten. */
   async #makeRoom({ tables }: Snapshot): Promise<void> {
-    const { session, lane } = this.#options;
+    const { session, lane, aside } = this.#options;
     if (tables.length === 0) return;
+    aside.allBack(tables);
     const copied = await session.rows(readCopiedSql(lane), 'Looking for what was copied before');
     const ours = new Set(copied.map(([schema, name]) => tableName({ schema: schema ?? '', name: name ?? '' })));
     const toEmpty: Table[] = [];
