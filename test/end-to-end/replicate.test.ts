@@ -38,6 +38,7 @@ for (const generation of generations) {
       assert.ok(value >= (numbers.get(name) ?? 0n), `Sequence ${name} stands at ${value}`);
     await resumedAt(desk, Number(next));
     await answers(desk, sides);
+    await compares(desk, sides);
     assert.equal((await second.stop('SIGTERM')).exitCode, 0);
   });
 }
@@ -106,6 +107,23 @@ async function answers(desk: Desk, { primary }: Sides): Promise<void> {
     ['changeover.check/1', 'READY', 0],
     JSON.stringify(checked.findings),
   );
+}
+
+/** Every type and every kind of key that the sample has: equal, and told apart where a stranger wrote. */
+async function compares(desk: Desk, { secondary }: Sides): Promise<void> {
+  const equal = await desk.ask('verify');
+  assert.deepEqual([equal.verdict, equal.exitCode], ['EQUAL', 0], JSON.stringify(equal));
+  await run(secondary, 'DELETE FROM shop.emptied WHERE id = -1');
+  const { verdict, exitCode, secondaries } = await desk.ask('verify', '--table', 'shop.emptied');
+  assert.deepEqual([verdict, exitCode], ['DIFFERS', 1], JSON.stringify(secondaries));
+  const repaired = await desk.ask('repair', '--table', 'shop.emptied');
+  assert.equal(repaired.exitCode, 0, JSON.stringify(repaired));
+  const copied = await desk.ask('snapshot', 'shop.emptied');
+  assert.deepEqual([copied.verdict, copied.exitCode], ['COPIED', 0]);
+  const refused = await desk.run('set-aside', 'shop.emptied');
+  assert.match(refused.err, /TARGET_BUSY/);
+  const { verdict: after } = await desk.ask('verify', '--table', 'shop.*', '--values');
+  assert.equal(after, 'EQUAL');
 }
 
 test('rows of keyless tables that are equal but read otherwise are told apart, and rows without columns are counted', async () => {
