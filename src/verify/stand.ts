@@ -26,6 +26,7 @@ export interface WaitOptions {
 
 const pauseMs = 50;
 const insistMs = 5000;
+const wakeMsMax = 2000;
 
 /** Throws VERIFY_NO_STAND when it does not come about in time, VERIFY_REFUSED when the primary cannot. */
 export async function openStand(sides: Sides, { timeoutMs }: WaitOptions, signal: AbortSignal): Promise<Stand> {
@@ -33,9 +34,8 @@ export async function openStand(sides: Sides, { timeoutMs }: WaitOptions, signal
     await using opened = new AsyncDisposableStack();
     const source = opened.use(await sides.source(signal));
     const target = opened.use(await sides.target(signal));
-    if (!(await source.observe(either)).reading) throw asleep(`Nobody captures from ${sides.primary}`);
-    const { writing, setAside } = await target.observe(either);
-    if (!writing) throw asleep(`Nobody applies to ${sides.site}`);
+    await awake(`Nobody applies to ${sides.site}`, async () => (await target.observe(either)).writing, either);
+    const { setAside } = await target.observe(either);
     const id = randomUUID();
     const { answer, position } = await asked(sides, { ask: 'stand', id }, either);
     if (answer.answer !== 'stand') throw refused('the answer is to another question');
@@ -71,6 +71,7 @@ export async function asked(sides: Sides, ask: Ask, signal: AbortSignal): Promis
   const both = AbortSignal.any([signal, over.signal]);
   await using reader = await sides.log(both);
   await using source = await sides.source(both);
+  await awake(`Nobody captures from ${sides.primary}`, async () => (await source.observe(both)).reading, both);
   const { next } = await reader.observe();
   await source.ask(ask, both);
   const insisting = insist(source, ask, both);
@@ -79,6 +80,15 @@ export async function asked(sides: Sides, ask: Ask, signal: AbortSignal): Promis
   } finally {
     over.abort();
     await insisting;
+  }
+}
+
+/** Whoever sleeps would be waited for in vain; one that is just being started is not asleep. Throws VERIFY_NO_STAND. */
+async function awake(otherwise: string, isAwake: () => Promise<boolean>, signal: AbortSignal): Promise<void> {
+  const untilMs = performance.now() + wakeMsMax;
+  while (!(await isAwake())) {
+    if (performance.now() > untilMs) throw new ChangeoverError('VERIFY_NO_STAND', otherwise);
+    await sleep(pauseMs, undefined, { signal });
   }
 }
 
@@ -124,4 +134,3 @@ export async function inTime<T>(
 }
 
 const refused = (why: string): ChangeoverError => new ChangeoverError('VERIFY_REFUSED', `The primary refused: ${why}`);
-const asleep = (message: string): ChangeoverError => new ChangeoverError('VERIFY_NO_STAND', message);

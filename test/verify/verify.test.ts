@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { askPrefix } from '../../src/change/ask.ts';
+import type { Batch } from '../../src/change/change.ts';
 import { openPostgresServer, type PostgresServer } from '../../src/demo/postgres-server.ts';
+import { ChangeoverError } from '../../src/error.ts';
 import type { Excerpts } from '../../src/source/postgres/excerpt.ts';
 import { recopy, repair } from '../../src/verify/repair.ts';
 import { verify } from '../../src/verify/verify.ts';
@@ -164,6 +167,36 @@ test('a lane of which nobody captures or applies is said to be so, and nothing i
   await world[Symbol.asyncDispose]();
   await assert.rejects(verify(between, { wanted: () => true, timeoutMs: 60_000 }, never).next(), {
     code: 'VERIFY_NO_STAND',
-    message: 'Nobody captures from london',
+    message: 'Nobody applies to dublin',
   });
+});
+
+test('a capture that dies in the middle of a copy, or before it began, is asked again, and no part of the copy is seen', async () => {
+  let deaths = 0;
+  let isArmed = false;
+  const isAsked = (batch: Batch): boolean =>
+    batch.changes.some((change) => change.kind === 'message' && change.prefix === askPrefix);
+  const isCopy = (batch: Batch): boolean =>
+    batch.end === undefined && batch.changes.some(({ kind }) => kind === 'rows');
+  await using world = await openWorld(server, {
+    before: tables,
+    onAppend(batch) {
+      if (isArmed && ((deaths === 0 && isAsked(batch)) || (deaths === 1 && isCopy(batch)))) {
+        deaths += 1;
+        throw new ChangeoverError('BROKER_IO', 'killed');
+      }
+    },
+  });
+  isArmed = true;
+  const { lane } = world;
+  await world.secondary('DELETE FROM public.t WHERE id < 100');
+  await using _clients = await restless(world.sides.primary, 2);
+  const copying = recopy(lane.between, { table: { schema: 'public', name: 't' } }, never);
+  for (const death of [1, 2]) {
+    assert.equal((await lane.stopped()).message, 'killed');
+    assert.equal(deaths, death);
+    lane.recapture();
+  }
+  await copying;
+  assert.deepEqual(found(await world.verdicts(), 't'), []);
 });

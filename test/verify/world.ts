@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { Batch } from '../../src/change/change.ts';
 import type { PostgresServer } from '../../src/demo/postgres-server.ts';
 import type { Excerpts } from '../../src/source/postgres/excerpt.ts';
 import type { Difference } from '../../src/verify/difference.ts';
@@ -21,14 +22,17 @@ let worlds = 0;
 
 export async function openWorld(
   server: PostgresServer,
-  { before, excerpts }: { readonly before: readonly string[]; readonly excerpts?: Excerpts },
+  {
+    before,
+    ...more
+  }: { readonly before: readonly string[]; readonly excerpts?: Excerpts; readonly onAppend?: (batch: Batch) => void },
 ): Promise<World> {
   worlds += 1;
   const name = `world_${worlds}`;
   await run(server.url(), `CREATE DATABASE ${name}_a`, `CREATE DATABASE ${name}_b`);
   const sides = { primary: server.url(`${name}_a`), secondary: server.url(`${name}_b`), name };
   await run(sides.primary, ...before);
-  const lane = openLane({ sides, ...(excerpts && { excerpts }) });
+  const lane = openLane({ sides, ...more });
   await lane.caughtUp();
   return {
     sides,

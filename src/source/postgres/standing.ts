@@ -80,6 +80,7 @@ export class Standing implements AsyncDisposable {
   /** The messages that come next and, where they end at a stand, that stand. */
   async next(): Promise<{ readonly messages: readonly WalMessage[]; readonly stand?: Stand }> {
     for (;;) {
+      this.#signal.throwIfAborted();
       const [ask] = this.#asks;
       if (ask && !this.#making && !this.#made) this.#begin(ask);
       if (this.#failed) throw this.#failed.error;
@@ -105,6 +106,8 @@ export class Standing implements AsyncDisposable {
 
   /** Nothing is asked: what comes goes through. */
   async #idle(): Promise<readonly WalMessage[]> {
+    // Straight through: what commits before a question was heard, no snapshot made for it can lack.
+    if (this.#held.length === 0 && !this.#taking) return this.#options.take();
     if (this.#held.length === 0) await this.#take();
     return this.#release(this.#held.length);
   }
