@@ -61,7 +61,7 @@ export class Standing implements AsyncDisposable {
   #held: Held[] = [];
   #heldBytes = 0;
   #holdMs = holdMsFirst;
-  /** Where the commit begins of the last transaction that was let through. */
+  /** Where the commit begins of the last transaction that was let through while a stand was being made. */
   #begun: Lsn = lsn(0n);
 
   constructor(options: StandingOptions, signal: AbortSignal) {
