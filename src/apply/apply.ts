@@ -43,20 +43,22 @@ export async function apply(options: ApplyOptions, signal: AbortSignal): Promise
   await using _open = { [Symbol.asyncDispose]: () => lane.abandon() };
   const from = checkpoint ? nextOffset(checkpoint.offset) : offset(0);
   // Three stages at the same time: reading and decoding, folding the next lot, writing the present one.
-  const lots = pumped<Entry>(
-    {
-      async produce(give, both) {
-        for await (const entry of broker.read(from, both)) await give(entry, entryBytes(entry));
+  const lotsOf = (both: AbortSignal): AsyncIterable<readonly Entry[]> =>
+    pumped<Entry>(
+      {
+        async produce(give, inner) {
+          for await (const entry of broker.read(from, inner)) await give(entry, entryBytes(entry));
+        },
+        bytesMax: aheadBytesMax,
+        takeBytesMax: lotBytesMax,
       },
-      bytesMax: aheadBytesMax,
-      takeBytesMax: lotBytesMax,
-    },
-    signal,
-  );
+      both,
+    );
   const prepared = pumped<readonly Part[]>(
     {
-      async produce(give) {
-        for await (const lot of lots) {
+      // Reading stops with whoever folds, and so with whoever writes: a log in which nothing comes holds nobody up.
+      async produce(give, both) {
+        for await (const lot of lotsOf(both)) {
           // The lot before is sent first: the target works at it while this one is folded.
           await setImmediate();
           await give(prepare(lot), 1);
@@ -128,11 +130,25 @@ class Lane {
           `Entry ${at} follows ${batch.after?.token ?? 'nothing'}, but ${before?.end?.token ?? 'nothing'} came before it`,
         );
       }
+      this.#proveFollows(batch);
       before = { epoch, end: batch.end };
     }
     const last = entries.at(-1);
     assert(last !== undefined, 'A part without entries');
     return last;
+  }
+
+  /** Invariant 7: from the entry on that gives the lead to this very site, the stream holds what is committed here. Applied, it would
+   *  come back to where it came from. */
+  #proveFollows({ changes }: Entry['batch']): void {
+    const { consumer } = this.#options;
+    for (const change of changes) {
+      if (change.kind !== 'control' || change.event.kind !== 'promoted' || change.event.leader !== consumer) continue;
+      throw new ChangeoverError(
+        'EPOCH_FENCED',
+        `${consumer} leads since epoch ${change.event.epoch}; nothing is applied to it`,
+      );
+    }
   }
 
   async #applyWhole(part: Part, signal: AbortSignal): Promise<void> {

@@ -58,6 +58,7 @@ export function coalesce(changes: readonly Change[]): readonly Step[] {
       }
       case 'message':
       case 'commit':
+      case 'control':
         break;
       case 'truncate':
       case 'snapshot':

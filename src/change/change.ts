@@ -1,3 +1,4 @@
+import type { ControlEvent } from './control.ts';
 import type { Position } from './position.ts';
 import type { Row } from './row.ts';
 import type { Table } from './table.ts';
@@ -110,8 +111,14 @@ export interface Clear {
   readonly at: Position;
 }
 
+/** An entry of the journal of who leads: no row changes by it. */
+export interface Control {
+  readonly kind: 'control';
+  readonly event: ControlEvent;
+}
+
 export type RowChange = Insert | Update | Delete;
-export type Change = RowChange | Truncate | Message | Commit | Snapshot | Schema | Ddl | Rows | Clear;
+export type Change = RowChange | Truncate | Message | Commit | Snapshot | Schema | Ddl | Rows | Clear | Control;
 
 /** A bounded run of whole transactions, or a piece of something too big to hold: one giant transaction, or a snapshot. */
 export interface Batch {

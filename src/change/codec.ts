@@ -1,6 +1,7 @@
 import { assert, unreachable } from '../error.ts';
 import { Reader, unreadable, Writer } from './bytes.ts';
 import type { Batch, Change, Ddl } from './change.ts';
+import { decodeControl, encodeControl } from './control.ts';
 import type { Position } from './position.ts';
 import type { Table } from './table.ts';
 
@@ -23,6 +24,7 @@ import type { Table } from './table.ts';
             | 9 table:u32 count:u32 block:bytes                            rows
             | 10 bytes                                                     ddl, as JSON
             | 11 table:u32 position                                        clear
+            | 12 bytes                                                     control, as JSON: control.ts
    text     = length:u16 bytes        bytes = length:u32 bytes                                                       */
 
 const version = 1;
@@ -39,6 +41,7 @@ const kinds = {
   rows: 9,
   ddl: 10,
   clear: 11,
+  control: 12,
 } as const satisfies Record<Change['kind'], number>;
 
 /** Writes into one buffer, once: a copy of a batch is megabytes, and the next one comes before the collector does. */
@@ -94,6 +97,8 @@ export function bytesOf(change: Change): number {
       return 32 + ddlBytes(change).length;
     case 'clear':
       return 80;
+    case 'control':
+      return 32 + encodeControl(change.event).length;
     case 'truncate':
     case 'snapshot':
       return 32 + 4 * change.tables.length;
@@ -152,6 +157,9 @@ function writeChange(writer: Writer, change: Change, placeOf: (table: Table) => 
     case 'clear':
       writer.u32(placeOf(change.table));
       writePosition(writer, change.at);
+      return;
+    case 'control':
+      writer.bytes(encodeControl(change.event));
       return;
     case 'rows':
       writer.u32(placeOf(change.table));
@@ -260,6 +268,8 @@ function readChange(reader: Reader, tableAt: () => Table): Change {
       return readDdl(reader.bytes());
     case kinds.clear:
       return { kind: 'clear', table: tableAt(), at: readPosition(reader) };
+    case kinds.control:
+      return { kind: 'control', event: decodeControl(reader.bytes()) };
     case kinds.rows:
       return { kind: 'rows', table: tableAt(), count: reader.u32(), block: reader.bytes() };
     default:

@@ -74,6 +74,8 @@ function shown(change: Change): readonly Shown[] {
       ];
     case 'clear':
       return [{ kind, table: tableName(change.table), note: 'its rows come anew' }];
+    case 'control':
+      return [{ kind, note: JSON.stringify(change.event) }];
     case 'rows':
       return copiedRows(change.block).map((row) => ({
         kind,

@@ -58,6 +58,10 @@ const change: fc.Arbitrary<Change> = fc.oneof(
     objects: fc.array(fc.string()),
   }),
   record({ kind: fc.constant('rows'), table, count: fc.nat(), block: bytes }),
+  record({
+    kind: fc.constant('control'),
+    event: record({ kind: fc.constant('sealed'), id: fc.string(), atMs: fc.nat(), position: fc.string() }),
+  }),
 );
 const batch: fc.Arbitrary<Batch> = record({
   after: fc.option(position, { nil: undefined }),

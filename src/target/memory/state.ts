@@ -79,6 +79,7 @@ export class State {
         return;
       case 'message':
       case 'commit':
+      case 'control':
         return;
       default:
         unreachable(change);

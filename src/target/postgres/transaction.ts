@@ -1,4 +1,4 @@
-import type { Change, Commit, Message, RowChange, Rows, Snapshot } from '../../change/change.ts';
+import type { Change, Commit, Control, Message, RowChange, Rows, Snapshot } from '../../change/change.ts';
 import { type Table, tableName } from '../../change/table.ts';
 import { sqlState } from '../../engine/postgres/failure.ts';
 import { columnList, quoteLiteral, quoteTable } from '../../engine/postgres/identifier.ts';
@@ -59,7 +59,7 @@ export class PostgresTransaction implements TargetTransaction {
       copied = [];
     };
     for (const change of carried) {
-      if (change.kind === 'commit' || change.kind === 'message') continue;
+      if (change.kind === 'commit' || change.kind === 'message' || change.kind === 'control') continue;
       if (isRowChange(change)) {
         if (copied.length > 0) await close();
         run.push(change);
@@ -183,7 +183,7 @@ export class PostgresTransaction implements TargetTransaction {
     this.#unproven = undefined;
   }
 
-  async #writeOther(change: Exclude<Change, RowChange | Rows | Commit | Message>): Promise<void> {
+  async #writeOther(change: Exclude<Change, RowChange | Rows | Commit | Message | Control>): Promise<void> {
     const { session, bulk, replan } = this.#options;
     switch (change.kind) {
       case 'truncate':
