@@ -142,6 +142,30 @@ export const errorTable = {
   VERIFY_REFUSED: { action: 'stop', hint: 'The primary could not answer; the message says why. Nothing was changed.' },
 
   CONTROL_NOT_READY: { action: 'stop', hint: 'Run: changeover check. It prints every finding with its cure.' },
+  CONTROL_REFUSED: {
+    action: 'stop',
+    hint: 'Nothing was changed. See who leads, and whether all is in step: changeover status.',
+  },
+  CONTROL_CANCELLED: {
+    action: 'stop',
+    hint: 'The old primary leads as before, and its writers are let in again.',
+  },
+  CONTROL_INTERRUPTED: {
+    action: 'stop',
+    hint: 'The old primary leads as before. Ask for the switchover again.',
+  },
+  CONTROL_FENCE_OPEN: {
+    action: 'stop',
+    hint: 'Somebody writes at the primary who is not shut out: a superuser, or whoever logs in as Changeover does. Stop that first.',
+  },
+  CONTROL_NOT_EQUAL: {
+    action: 'page',
+    hint: 'The secondary is not what the primary is. Find out who writes to it: changeover status. The primary leads as before.',
+  },
+  CONTROL_LEADER_UNKNOWN: {
+    action: 'page',
+    hint: 'Put standing.json back into the data folder from a copy of it, or start over: changeover run --restart.',
+  },
   CONTROL_DEADLINE: { action: 'stop', hint: 'The deadline passed first. See: changeover status.' },
 
   DEMO_FAILED: { action: 'stop', hint: 'The demo could not go on; the message says where.' },
