@@ -2,18 +2,21 @@ import { main as commandLine } from './cli/command-line.ts';
 import type { House } from './cli/house.ts';
 import {
   openBrokerInspector,
+  openHelm,
   openReader,
   openSourceInspector,
   openTargetInspector,
   verifyBroker,
 } from './main/adapters.ts';
-import { runAgents } from './main/agents.ts';
+import { immovable, runAgents } from './main/agents.ts';
 import { prepare } from './main/prepare.ts';
 
 /* The composition root: puts the adapters behind the ports and the agents under one signal. It decides nothing. */
 const house: House = {
   sourceInspector: (configuration, site) => openSourceInspector(configuration, site),
   targetInspector: (configuration, site) => openTargetInspector(configuration, site),
+  helm: (configuration, at) => openHelm(configuration, at),
+  immovable,
   brokerInspector: (configuration) => openBrokerInspector(configuration),
   logReader: openReader,
   verifyLog: verifyBroker,

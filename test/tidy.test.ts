@@ -18,15 +18,30 @@ const table: Record<string, readonly string[]> = {
   source: ['change', 'flow', 'error', 'finding', 'telemetry'],
   broker: ['change', 'flow', 'error', 'finding', 'telemetry'],
   target: ['change', 'flow', 'error', 'finding', 'telemetry'],
+  helm: ['change', 'flow', 'error', 'finding', 'telemetry'],
   'source/*': ['source', 'engine', 'change', 'flow', 'error', 'finding', 'telemetry'],
   'broker/*': ['broker', 'change', 'flow', 'error', 'finding', 'telemetry'],
   'target/*': ['target', 'engine', 'change', 'flow', 'error', 'finding', 'telemetry'],
+  'helm/*': ['helm', 'engine', 'change', 'flow', 'error', 'finding', 'telemetry'],
   capture: ['source', 'broker', 'change', 'flow', 'error', 'telemetry'],
   apply: ['broker', 'target', 'change', 'flow', 'error', 'telemetry'],
-  control: ['source', 'broker', 'target', 'change', 'flow', 'error', 'finding', 'telemetry'],
+  control: ['source', 'broker', 'target', 'helm', 'change', 'flow', 'error', 'finding', 'telemetry'],
   verify: ['source', 'broker', 'target', 'change', 'flow', 'error', 'telemetry'],
   config: ['error'],
-  cli: ['source', 'broker', 'target', 'verify', 'control', 'config', 'telemetry', 'error', 'finding', 'flow', 'change'],
+  cli: [
+    'source',
+    'broker',
+    'target',
+    'helm',
+    'verify',
+    'control',
+    'config',
+    'telemetry',
+    'error',
+    'finding',
+    'flow',
+    'change',
+  ],
   demo: ['engine', 'config', 'flow', 'error'],
 };
 /** Drivers, by the only rooms that may know them. */
@@ -46,7 +61,7 @@ const drivers: Record<string, RegExp> = {
 function roomOf(file: string): { room: string; adapter: string | undefined } {
   const [, first = '', second = '', third] = file.split('/');
   if (second === '') return { room: first.replace(/\.ts$/, ''), adapter: undefined };
-  if (third !== undefined && ['source', 'broker', 'target'].includes(first))
+  if (third !== undefined && ['source', 'broker', 'target', 'helm'].includes(first))
     return { room: `${first}/*`, adapter: second };
   return { room: first, adapter: undefined };
 }

@@ -50,7 +50,7 @@ async function configurationToCheck(session: Session, options: CheckOptions): Pr
   return configurationFromUrls(from, to, { folder: session.desk.cwd });
 }
 
-function paragraph(desk: Desk, { severity, site, check, message, cure }: Finding): string {
+export function paragraph(desk: Desk, { severity, site, check, message, cure }: Finding): string {
   const head = `\n${paint(desk, [...colours[severity]], severity)}  ${site}  ${check}\n  ${tame(message).replaceAll('\n', '\n  ')}\n`;
   return cure === undefined
     ? head

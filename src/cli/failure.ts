@@ -8,6 +8,7 @@ export type ExitCode = 0 | 1 | 2 | 3;
 /** Where we could go on and will not, because it might destroy or double something. */
 const refusals: readonly Code[] = [
   'CLI_REFUSED',
+  'CONTROL_REFUSED',
   'BROKER_FOREIGN',
   'BROKER_LOCKED',
   'EPOCH_FENCED',

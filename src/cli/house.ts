@@ -2,6 +2,7 @@ import type { BrokerInspector, BrokerReader } from '../broker/broker.ts';
 import type { Offset, Position } from '../change/position.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Role } from '../control/agents.ts';
+import type { Helm } from '../helm/helm.ts';
 import type { SourceInspector } from '../source/source.ts';
 import type { TargetInspector } from '../target/target.ts';
 
@@ -10,6 +11,13 @@ export interface House {
   /** The questions to the site that leads. */
   sourceInspector(configuration: Configuration, site: string, signal: AbortSignal): Promise<SourceInspector>;
   targetInspector(configuration: Configuration, site: string, signal: AbortSignal): Promise<TargetInspector>;
+  helm(
+    configuration: Configuration,
+    at: { readonly site: string; readonly side: 'primary' | 'secondary' },
+    signal: AbortSignal,
+  ): Promise<Helm>;
+  /** Why the lead cannot move in this installation. Undefined: it can. */
+  immovable(configuration: Configuration): string | undefined;
   brokerInspector(configuration: Configuration, signal: AbortSignal): Promise<BrokerInspector>;
   /** Throws BROKER_EMPTY where no log has begun. */
   logReader(configuration: Configuration, signal: AbortSignal): Promise<BrokerReader>;

@@ -1,6 +1,7 @@
 import { type Configuration, secondariesOf } from '../config/configuration.ts';
 import { findConfiguration } from '../config/find.ts';
 import type { Lane } from '../control/lane.ts';
+import { keptStanding } from '../control/standing.ts';
 import { ChangeoverError } from '../error.ts';
 import type { Session } from './desk.ts';
 import type { House } from './house.ts';
@@ -11,8 +12,16 @@ export interface ConfiguredOptions {
   readonly json?: true;
 }
 
-export const configurationFor = ({ desk }: Session, { config }: ConfiguredOptions): Promise<Configuration> =>
-  findConfiguration({ file: config, cwd: desk.cwd, env: desk.env });
+export const configurationFor = async ({ desk }: Session, { config }: ConfiguredOptions): Promise<Configuration> =>
+  asItStands(await findConfiguration({ file: config, cwd: desk.cwd, env: desk.env }));
+
+/** With who leads now, where the journal has said so. */
+export async function asItStands(configuration: Configuration): Promise<Configuration> {
+  const kept = await keptStanding(configuration.folder);
+  if (!kept || !configuration.sites.some(({ name }) => name === kept.standing.leader)) return configuration;
+  const { leader, stranded } = kept.standing;
+  return { ...configuration, primary: leader, stranded };
+}
 
 /** The lane of a configuration, reached through the house. */
 export const laneOf = (house: House, configuration: Configuration): Lane => ({

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import type { CheckOptions } from './check.ts';
 import type { DemoArguments } from './demo.ts';
 import type { Session } from './desk.ts';
+import type { FailoverArguments } from './failover.ts';
 import type { ExitCode } from './failure.ts';
 import type { InitOptions } from './init.ts';
 import type { ConfiguredOptions } from './lane.ts';
@@ -13,6 +14,7 @@ import type { RunArguments } from './run.ts';
 import type { SetAsideArguments } from './set-aside.ts';
 import type { SnapshotArguments } from './snapshot.ts';
 import type { StatusOptions } from './status.ts';
+import type { SwitchoverArguments } from './switchover.ts';
 import type { VerifyArguments } from './verify.ts';
 import type { WaitArguments } from './wait.ts';
 
@@ -36,6 +38,7 @@ export function buildProgram(session: Session, finish: (exitCode: ExitCode) => v
   addQuestions(building);
   addRows(building);
   addSetAside(building);
+  addMoves(building);
   addLog(building);
   addDemo(building);
   return program;
@@ -232,6 +235,37 @@ function addSetAside({ program, session, finish }: Building): void {
     .action(async (table: string, options: SetAsideArguments) => {
       const { setAside } = await import('./set-aside.ts');
       finish(await setAside(session, table, options));
+    });
+}
+
+function addMoves({ program, session, finish }: Building): void {
+  withConfig(
+    define(program, {
+      usage: 'switchover',
+      says: 'let the other site lead, planned, with nothing lost; the old primary follows it',
+      example: 'switchover --to dublin --dry-run && changeover switchover --to dublin',
+    }),
+  )
+    .option('--to <site>', 'the site that is to lead')
+    .option('--dry-run', 'only check everything that would keep it from being done; changes nothing')
+    .option('--cancel', 'give up the one that is under way, as long as the new primary is not opened')
+    .action(async (options: SwitchoverArguments) => {
+      const { switchover } = await import('./switchover.ts');
+      finish(await switchover(session, options));
+    });
+  withConfig(
+    define(program, {
+      usage: 'failover',
+      says: 'let the other site lead when the primary is gone; says first what may be lost, and loses no more than you accept',
+      example: 'failover --to dublin --accept-loss 30s',
+    }),
+  )
+    .requiredOption('--to <site>', 'the site that is to lead')
+    .option('--accept-loss <bound>', 'what was committed in the last so long may be lost, for example 30s; or all')
+    .option('--dry-run', 'only say what may be lost; changes nothing')
+    .action(async (options: FailoverArguments) => {
+      const { failover } = await import('./failover.ts');
+      finish(await failover(session, options));
     });
 }
 

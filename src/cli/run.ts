@@ -3,7 +3,7 @@ import { renderConfiguration, renderedConfiguration } from '../config/render.ts'
 import type { Role } from '../control/agents.ts';
 import { outJson, type Session, tame } from './desk.ts';
 import type { ExitCode } from './failure.ts';
-import { type ConfiguredOptions, configurationFor, sitesMeant } from './lane.ts';
+import { asItStands, type ConfiguredOptions, configurationFor, sitesMeant } from './lane.ts';
 
 export interface RunArguments extends ConfiguredOptions {
   readonly roles: readonly Role[];
@@ -26,9 +26,12 @@ export async function run(session: Session, options: RunArguments): Promise<Exit
 /** Runs the roles until the user stops them. The first line says what is being done. */
 export async function work(
   { house, desk, signal }: Session,
-  configuration: Configuration,
+  plan: Configuration,
   { roles, site, restart, json }: Omit<RunArguments, 'config'>,
 ): Promise<ExitCode> {
+  const standing = await asItStands(plan);
+  // A new copy brings everybody back.
+  const configuration = restart ? { ...standing, stranded: [] } : standing;
   const report = (line: string): void => {
     if (json) outJson(desk, { schema: 'changeover.report/1', at: new Date().toISOString(), line });
     else desk.out(`${new Date().toISOString()} ${tame(line)}\n`);

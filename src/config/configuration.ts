@@ -5,14 +5,18 @@ export interface Configuration {
   /** Everything that we keep on disk lies under here. */
   readonly folder: string;
   readonly sites: readonly Site[];
-  /** Name of the site that leads at the first start. */
+  /** The site that leads: as the file says for the first start, as the journal says from then on. */
   readonly primary: string;
+  /** Sites that a failover left behind: nothing is applied to them. */
+  readonly stranded?: readonly string[];
   readonly broker: BrokerPlan;
   readonly tables: readonly TableRule[];
   /** A secret: never print it. */
   readonly maskKey?: string;
   /** By tier. */
   readonly objectives: Readonly<Record<string, Objective>>;
+  /** Secondaries are shut to writers from the first start on. */
+  readonly guard: boolean;
   readonly heartbeatMs: number;
   /** WAL that the primary may keep on our account before `status` raises it. */
   readonly walBudgetBytes: number;
@@ -27,6 +31,8 @@ export interface Site {
   readonly kind: 'postgres';
   /** A connection URL. Holds the password: never print it, see `redactUrl`. */
   readonly url: string;
+  /** An address that an application logs in with, to try the fence. Holds a password, too. */
+  readonly canary?: string;
   /** `peer` may lead one day; `warehouse` only ever receives. */
   readonly role: 'peer' | 'warehouse';
 }
@@ -90,4 +96,6 @@ export interface Objective {
 }
 
 export const secondariesOf = (configuration: Configuration): readonly Site[] =>
-  configuration.sites.filter((site) => site.name !== configuration.primary);
+  configuration.sites.filter(
+    ({ name }) => name !== configuration.primary && !(configuration.stranded ?? []).includes(name),
+  );

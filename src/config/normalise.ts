@@ -26,6 +26,7 @@ export function normalised(file: ConfigurationFile, base: string): Configuration
     })),
     ...(file.mask_key !== undefined && { maskKey: file.mask_key }),
     objectives: Object.fromEntries(objectives),
+    guard: file.guard,
     heartbeatMs: file.heartbeat,
     walBudgetBytes: file.wal_budget,
     silenceMsMax: file.unheard_after,
@@ -50,6 +51,7 @@ const siteOf = (name: string, site: ConfigurationFile['sites'][string]): Site =>
     site.password === undefined || hasPassword(site.postgres)
       ? site.postgres
       : withPassword(site.postgres, site.password),
+  ...(site.canary !== undefined && { canary: site.canary }),
   role: site.role,
 });
 

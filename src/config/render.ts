@@ -14,7 +14,10 @@ export function renderedConfiguration(configuration: Configuration): unknown {
   return {
     name: configuration.name,
     sites: Object.fromEntries(
-      configuration.sites.map((site) => [site.name, { postgres: redactUrl(site.url), role: site.role }]),
+      configuration.sites.map(({ name, url, role, canary }) => [
+        name,
+        { postgres: redactUrl(url), ...(canary !== undefined && { canary: redactUrl(canary) }), role },
+      ]),
     ),
     primary: configuration.primary,
     broker: { log: configuration.folder, ...writtenBroker(broker) },
@@ -32,6 +35,7 @@ export function renderedConfiguration(configuration: Configuration): unknown {
     objectives: Object.fromEntries(
       Object.entries(configuration.objectives).map(([tier, objective]) => [tier, writtenObjective(objective)]),
     ),
+    guard: configuration.guard,
     heartbeat: formatDurationMs(configuration.heartbeatMs),
     wal_budget: formatSizeBytes(configuration.walBudgetBytes),
     lagging_after: formatDurationMs(configuration.lagMsMax),

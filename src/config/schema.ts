@@ -71,6 +71,13 @@ const site = z.strictObject({
     example: '{ file: ./london.password }',
     secret: true,
   }),
+  canary: described(address.optional(), {
+    says: 'Address that an application logs in with. A switchover tries it to prove that nobody can write any more.',
+    why: 'Where the server asks for a password, only a login with the right one proves that it is refused for another reason.',
+    right: `an address like ${addressForm}, or { file: ./path } to read it from a file`,
+    example: '"${LONDON_APP_URL}"',
+    secret: true,
+  }),
   role: described(z.enum(['peer', 'warehouse']).prefault('peer'), {
     says: 'A peer may lead one day; a warehouse only ever receives.',
     right: 'peer or warehouse',
@@ -268,6 +275,13 @@ export const fileSchema = z.strictObject({
     right: 'a mapping of tiers like critical: { rpo: 5s }',
     example: '{ critical: { rpo: 5s, rto: 60s, verify_every: 24h } }',
     default: '{}',
+  }),
+  guard: described(z.boolean().prefault(false), {
+    says: 'Whether a secondary is shut to everybody who could write there, from the first start on, as it is after every switchover.',
+    why: 'What is written at a secondary is lost or stops its lane. Roles are shut out of the whole server, also of other databases there.',
+    right: 'true or false',
+    example: 'true',
+    default: 'false',
   }),
   heartbeat: duration(
     { default: '2s', least: '100ms', most: '5m' },

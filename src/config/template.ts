@@ -20,7 +20,7 @@ export function template(): string {
     '',
     ...part('name', '', 'name: shop', ''),
     ...part('sites', '', 'sites:'),
-    ...['postgres', 'password', 'role'].flatMap((key) => part(`sites.*.${key}`, '  ')),
+    ...['postgres', 'password', 'canary', 'role'].flatMap((key) => part(`sites.*.${key}`, '  ')),
     '  london: { postgres: "${LONDON_URL}" }',
     '  dublin: { postgres: "${DUBLIN_URL}" }',
     '',
@@ -54,7 +54,10 @@ export function template(): string {
     ...['rpo', 'rto', 'verify_every'].flatMap((key) => part(`objectives.*.${key}`, '')),
     'objectives:',
     '  critical: { rpo: 5s, rto: 60s, verify_every: 24h }',
-    ...['heartbeat', 'wal_budget', 'lagging_after', 'unheard_after'].flatMap((path) => ['', ...atDefault(path, '')]),
+    ...['guard', 'heartbeat', 'wal_budget', 'lagging_after', 'unheard_after'].flatMap((path) => [
+      '',
+      ...atDefault(path, ''),
+    ]),
   ];
   return `${lines.join('\n')}\n`;
 }

@@ -7,6 +7,7 @@ import type { LogFinding } from '../cli/house.ts';
 import { type BrokerPlan, type Configuration, type Site, secondariesOf } from '../config/configuration.ts';
 import { excerptOf, excerptsText, wanted } from '../config/tables.ts';
 import { ChangeoverError, unreachable } from '../error.ts';
+import type { Helm } from '../helm/helm.ts';
 import type { Source, SourceInspector } from '../source/source.ts';
 import type { Target, TargetInspector } from '../target/target.ts';
 
@@ -61,6 +62,15 @@ export async function openSourceInspector(configuration: Configuration, site: st
 export async function openTargetInspector(configuration: Configuration, site: string): Promise<TargetInspector> {
   const { openTargetInspector: open } = await import('../target/postgres/inspect.ts');
   return open({ url: siteOf(configuration, site).url, name: configuration.name, site });
+}
+
+export async function openHelm(
+  configuration: Configuration,
+  { site, side }: { readonly site: string; readonly side: 'primary' | 'secondary' },
+): Promise<Helm> {
+  const { openHelm: open } = await import('../helm/postgres/open.ts');
+  const { url, canary } = siteOf(configuration, site);
+  return open({ url, canary, side: side === 'primary' ? 'SOURCE' : 'TARGET', wanted: wantedOf(configuration) });
 }
 
 /** Makes every secondary known to the broker before it has applied anything: what one that was never up still needs must not be

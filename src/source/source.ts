@@ -56,6 +56,9 @@ export interface SourceInspector extends AsyncDisposable {
   check(signal: AbortSignal): Promise<readonly Finding[]>;
   /** What the target must be able to hold, for its check. Throws SOURCE_UNREACHABLE, SOURCE_LOGIN_REFUSED. */
   profile(signal: AbortSignal): Promise<SourceProfile>;
+  /** Makes whatever `read` needs, without a copy: for a database that will lead, before its first write of its own. What an earlier call
+   *  left is made anew. */
+  arm(signal: AbortSignal): Promise<void>;
   /** Removes whatever Changeover made at the source (slot, publication). For `--restart` and for leaving.
    *  Throws SOURCE_SLOT_BUSY while a reader is connected. */
   forget(signal: AbortSignal): Promise<void>;

@@ -67,6 +67,11 @@ export interface TargetInspector extends AsyncDisposable {
   view(id: string, signal: AbortSignal): Promise<View | undefined>;
   /** From here on the lane passes over the table's rows. Throws TARGET_BUSY while a writer holds the target. */
   setAside(table: SetAside, signal: AbortSignal): Promise<void>;
+  /** Takes a database that led into the lane: it equals the stream up to `checkpoint`, and is fed from there on. One that is further
+   *  along by the same stream stays as it is. Throws TARGET_BUSY. */
+  adopt(checkpoint: Checkpoint, signal: AbortSignal): Promise<void>;
+  /** Forgets that the database was ever fed: it leads now, and what is in it is its own. Throws TARGET_BUSY. */
+  resign(signal: AbortSignal): Promise<void>;
   /** Removes the checkpoint, so that a new snapshot may begin. Replicated tables stay; the snapshot empties them.
    *  Throws TARGET_BUSY while a writer holds the target. */
   forget(signal: AbortSignal): Promise<void>;

@@ -9,6 +9,7 @@ import { commandLine } from '../../src/cli/command-line.ts';
 import type { Desk } from '../../src/cli/desk.ts';
 import type { House } from '../../src/cli/house.ts';
 import { ChangeoverError } from '../../src/error.ts';
+import type { Helm } from '../../src/helm/helm.ts';
 import type { SourceInspector } from '../../src/source/source.ts';
 import type { TargetInspector } from '../../src/target/target.ts';
 import { at, checkpoint } from '../control/facts.ts';
@@ -117,6 +118,7 @@ export const source: SourceInspector = {
   view: failing('SOURCE_FAILED', 'nothing is shown'),
   check: () => Promise.resolve([]),
   profile: () => Promise.resolve(profile),
+  arm: () => Promise.resolve(),
   forget: () => Promise.resolve(),
 };
 
@@ -127,7 +129,21 @@ export const target: TargetInspector = {
   view: () => Promise.resolve(undefined),
   setAside: () => Promise.resolve(),
   check: () => Promise.resolve([]),
+  adopt: () => Promise.resolve(),
+  resign: () => Promise.resolve(),
   forget: () => Promise.resolve(),
+};
+
+export const helm: Helm = {
+  ...disposable,
+  sight: () => Promise.resolve({ position: at(1000), transactions: 700n, sequences: {} }),
+  survey: () =>
+    Promise.resolve({ writers: ['app'], beyondUs: [], unfenced: [], prepared: 0, definitions: [], sequences: [] }),
+  shut: () => Promise.resolve({ roles: ['app'], proved: ['app'], unfenced: [] }),
+  open: () => Promise.resolve(['app']),
+  raise: () => Promise.resolve(0),
+  sizes: () => Promise.resolve(new Map()),
+  digests: () => Promise.resolve(new Map()),
 };
 
 export const broker: BrokerInspector = {
@@ -140,6 +156,8 @@ export const broker: BrokerInspector = {
 export const houseWith = (changes: Partial<House> = {}): House => ({
   sourceInspector: () => Promise.resolve(source),
   targetInspector: () => Promise.resolve(target),
+  helm: () => Promise.resolve(helm),
+  immovable: () => undefined,
   brokerInspector: () => Promise.resolve(broker),
   logReader: () => Promise.resolve(memoryReader()),
   async *verifyLog() {

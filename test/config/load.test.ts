@@ -70,7 +70,7 @@ const slips: readonly (readonly [string, (text: string) => string, readonly stri
   [
     'a key nothing like any other',
     (text) => text.replace('{ postgres: "${DUBLIN_URL}" }', '{ postgres: "${DUBLIN_URL}", colour: red }'),
-    ['4:40 sites.dublin.colour: is not known here; known are postgres, password, role'],
+    ['4:40 sites.dublin.colour: is not known here; known are postgres, password, canary, role'],
   ],
   ['a key given twice', (text) => `${text}name: other\n`, ['6:1 this key is given twice; keep one of the two']],
   ['a tab', (text) => text.replace('  dublin', '\tdublin'), ['4:1 a tab is no indentation in YAML; use spaces']],

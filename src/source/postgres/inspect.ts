@@ -8,6 +8,7 @@ import { sessionOf } from '../../engine/postgres/session.ts';
 import { openSnapshot } from '../../engine/postgres/snapshot.ts';
 import { assert, ChangeoverError } from '../../error.ts';
 import type { SourceInspector, SourceObservation } from '../source.ts';
+import { arm } from './arm.ts';
 import { checkSource } from './check.ts';
 import type { Wanted } from './coverage.ts';
 import { removeTriggers } from './ddl/install.ts';
@@ -46,6 +47,7 @@ export function openSourceInspector(options: SourceInspectorOptions): SourceInsp
       return sourceView({ connection, wanted, excerpts });
     },
     profile: (signal) => session.use((connection) => readProfile(connection, wanted), signal),
+    arm: (signal) => session.use((connection) => arm(connection, { slot, publication, wanted, excerpts }), signal),
     forget: (signal) => session.use((connection) => forget(connection, { slot, publication }), signal),
     async check(signal) {
       const options = { connect: connecting, slot, publication, wanted, excerpts, walBudgetBytes, now };

@@ -1,10 +1,11 @@
 import type { Connection, ConnectOptions } from '../../engine/postgres/connect.ts';
 import { sessionOf } from '../../engine/postgres/session.ts';
-import { ChangeoverError } from '../../error.ts';
 import type { TargetInspector, TargetObservation } from '../target.ts';
+import { adopt, resign } from './adopt.ts';
 import { checkTarget } from './check.ts';
 import { giveUpCheckpointSql } from './checkpoint.ts';
 import { readCheckpoint } from './facts.ts';
+import { alone } from './lock.ts';
 import { lockKey } from './names.ts';
 import { readSetAside, writeSetAside } from './set-aside.ts';
 import { enterShown } from './show.ts';
@@ -34,9 +35,11 @@ export function openTargetInspector(options: TargetInspectorOptions): TargetInsp
       );
       return shown && targetView(shown);
     },
-    forget: (signal) => session.use((connection) => locked(connection, name, () => giveUp(connection, name)), signal),
+    forget: (signal) => session.use((connection) => alone(connection, name, () => giveUp(connection, name)), signal),
     setAside: (table, signal) =>
-      session.use((connection) => locked(connection, name, () => writeSetAside(connection, name, table)), signal),
+      session.use((connection) => alone(connection, name, () => writeSetAside(connection, name, table)), signal),
+    adopt: (checkpoint, signal) => session.use((connection) => adopt(connection, name, checkpoint), signal),
+    resign: (signal) => session.use((connection) => resign(connection, name), signal),
     async check(source, signal) {
       const found = await checkTarget({ connect: connecting, lane: name, source, now }, signal);
       return found.map((one) => ({ ...one, site }));
@@ -56,16 +59,6 @@ async function observe(connection: Connection, lane: string): Promise<TargetObse
   const kept = await readCheckpoint(connection, lane);
   const setAside = await readSetAside(connection, lane);
   return { checkpoint: kept?.checkpoint, writing: writing === 't', drifted: kept?.drifted ?? 0, setAside };
-}
-
-/** While nobody applies. An error leaves the transaction to the session, which closes a connection after any. */
-async function locked(connection: Connection, lane: string, work: () => Promise<void>): Promise<void> {
-  await connection.rows('BEGIN');
-  const [[got] = []] = await connection.rows('SELECT pg_try_advisory_xact_lock($1)', [lockKey(lane)]);
-  if (got !== 't')
-    throw new ChangeoverError('TARGET_BUSY', `Lane ${lane} is being applied`, { hint: 'Stop it first.' });
-  await work();
-  await connection.rows('COMMIT');
 }
 
 async function giveUp(connection: Connection, lane: string): Promise<void> {
