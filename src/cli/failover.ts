@@ -23,9 +23,9 @@ export async function failover(session: Session, options: FailoverArguments): Pr
   const json = options.json === true;
   const accept = acceptLoss === undefined ? undefined : acceptance(acceptLoss);
   const configuration = await configurationFor(session, options);
-  sitesMeant(configuration, to);
   const why = session.house.immovable(configuration);
   if (why !== undefined) throw new ChangeoverError('CONTROL_REFUSED', why);
+  sitesMeant(configuration, to);
   const isOnlyShown = dryRun === true || accept === undefined;
   const loss = await preview(session, configuration, to);
   if (json && isOnlyShown)

@@ -26,19 +26,14 @@ export async function move(
   const { folder } = configuration;
   await using reader = await house.logReader(configuration, signal);
   const { next } = await reader.observe();
-  // A cancel is told by what becomes of the move.
-  const id = request.what === 'cancel' ? (await keptStanding(folder))?.standing.move?.id : request.id;
   await putRequest(folder, request);
   const stop = new AbortController();
   const own = AbortSignal.any([signal, stop.signal]);
   const hosting = hosted(session, configuration, own);
   try {
-    const told = follow(
-      { reader, from: next, ids: [request.id, ...(id === undefined ? [] : [id])], session, json },
-      own,
-    );
+    const told = follow({ reader, from: next, request, folder, session, json }, own);
     const events = await Promise.race([told, hosting.failed]);
-    return finish(session, events, json);
+    return finish(session, { events, request, json });
   } finally {
     stop.abort();
     await dropRequest(folder, request.id);
@@ -73,14 +68,16 @@ function hosted({ house, desk }: Session, configuration: Configuration, signal: 
 interface Following {
   readonly reader: BrokerReader;
   readonly from: Parameters<BrokerReader['read']>[0];
-  readonly ids: readonly string[];
+  readonly request: Request;
+  readonly folder: string;
   readonly session: Session;
   readonly json: boolean;
 }
 
-/** What the journal says of the move, up to its end. */
+/** What the journal says of the move, up to its end. A cancel is answered by whatever move is under way; one that comes too late sees it
+ *  through, since nobody else might. */
 async function follow(
-  { reader, from, ids, session, json }: Following,
+  { reader, from, request, folder, session, json }: Following,
   signal: AbortSignal,
 ): Promise<readonly ControlEvent[]> {
   const { desk } = session;
@@ -90,12 +87,14 @@ async function follow(
   try {
     for await (const { batch } of reader.read(from, AbortSignal.any([signal, silence.signal]))) {
       for (const change of batch.changes) {
-        if (change.kind !== 'control' || change.event.kind === 'sampled' || !ids.includes(change.event.id)) continue;
+        if (change.kind !== 'control' || change.event.kind === 'sampled') continue;
+        if (request.what !== 'cancel' && change.event.id !== request.id) continue;
         clearTimeout(timer);
         const { event } = change;
         events.push(event);
         if (!json && event.kind !== 'refused') desk.out(`${line(event, events[0])}\n`);
-        if (['finished', 'cancelled', 'refused'].includes(event.kind)) return events;
+        if (event.kind === 'finished' || event.kind === 'cancelled') return events;
+        if (event.kind === 'refused' && !(request.what === 'cancel' && (await isUnderWay(folder)))) return events;
       }
     }
   } finally {
@@ -112,26 +111,36 @@ const line = (event: ControlEvent, first: ControlEvent | undefined): string =>
 
 const isCodeText = (text: string): text is Code => Object.hasOwn(errorTable, text);
 
-function finish({ desk }: Session, events: readonly ControlEvent[], json: boolean): ExitCode {
+const isUnderWay = async (folder: string): Promise<boolean> =>
+  (await keptStanding(folder))?.standing.move !== undefined;
+
+interface Ended {
+  readonly events: readonly ControlEvent[];
+  readonly request: Request;
+  readonly json: boolean;
+}
+
+function finish({ desk }: Session, { events, request, json }: Ended): ExitCode {
   const last = events.at(-1);
+  const refused = events.find((event) => event.kind === 'refused');
   const asked = events.find((event) => event.kind === 'asked');
   const promoted = events.find((event) => event.kind === 'promoted');
-  if (last?.kind === 'refused')
-    throw new ChangeoverError(isCodeText(last.code) ? last.code : 'CONTROL_REFUSED', last.message);
-  const cancelling = events.find((event) => event.kind === 'cancelling');
+  if (refused) throw new ChangeoverError(isCodeText(refused.code) ? refused.code : 'CONTROL_REFUSED', refused.message);
+  // Wanted or not.
+  const exitCode = (last?.kind === 'finished') === (request.what !== 'cancel') ? 0 : 1;
   if (json) {
     outJson(desk, moveJson(events));
-    return last?.kind === 'finished' || cancelling?.code === 'CONTROL_CANCELLED' ? 0 : 1;
+    return exitCode;
   }
   if (last?.kind === 'finished') {
     const took = ((last.atMs - (asked ?? last).atMs) / 1000).toFixed(2);
     const verdict = paint(desk, ['green', 'bold'], promoted?.what === 'failover' ? 'FAILED OVER' : 'SWITCHED OVER');
     desk.out(`${verdict}: ${promoted?.leader} leads in epoch ${promoted?.epoch}, after ${took} s\n`);
-    return 0;
+    return exitCode;
   }
   const verdict = paint(desk, ['yellow', 'bold'], 'CANCELLED');
   desk.out(`${verdict}: ${asked?.from ?? 'the old primary'} leads as before\n`);
-  return cancelling?.code === 'CONTROL_CANCELLED' ? 0 : 1;
+  return exitCode;
 }
 
 /** changeover.move/1 */

@@ -41,9 +41,9 @@ export async function switchover(session: Session, options: SwitchoverArguments)
 
 async function found(session: Session, configuration: Configuration, to: string): Promise<readonly Finding[]> {
   const { house, signal } = session;
-  sitesMeant(configuration, to);
   const why = house.immovable(configuration);
   if (why !== undefined) throw new ChangeoverError('CONTROL_REFUSED', why);
+  sitesMeant(configuration, to);
   const leftOut = configuration.tables.filter(({ leaveOut }) => leaveOut === true).map(({ match }) => match);
   const left: readonly Finding[] =
     leftOut.length === 0

@@ -103,7 +103,10 @@ class Coordinator {
   async #asked(): Promise<Request | undefined> {
     const { folder, journal } = this.#options;
     if ((await journal.tail()) === undefined) return undefined;
-    return (await openRequests(folder))[0];
+    const [request] = await openRequests(folder);
+    if (!request || request.id !== this.#standing.answered) return request;
+    await dropRequest(folder, request.id);
+    return undefined;
   }
 
   /** Does all that is to be done, and what follows from it. The request that it answers is open until the first entry tells of it. */
@@ -174,7 +177,7 @@ class Coordinator {
   async #interrupted(signal: AbortSignal): Promise<readonly Command[] | undefined> {
     const { folder } = this.#options;
     while (!signal.aborted) {
-      const request = (await openRequests(folder))[0];
+      const request = await this.#asked();
       if (request) {
         const commands = await this.#weighed(request, signal).catch(() => undefined);
         if (commands === undefined) return undefined;

@@ -29,6 +29,8 @@ export interface Standing {
   /** What the leader's sequences had handed out at the last look, by name. */
   readonly sequences: Readonly<Record<string, SequenceValue>>;
   readonly move: Move | undefined;
+  /** The last request that the journal answered: one that was not put away before its coordinator died is not taken up again. */
+  readonly answered?: string;
 }
 
 /** Before the first entry: the configuration says who leads. */
@@ -47,7 +49,7 @@ export function evolve(standing: Standing, event: ControlEvent, place?: Beginnin
   const { move } = standing;
   switch (event.kind) {
     case 'refused':
-      return standing;
+      return { ...standing, answered: event.id };
     case 'sampled':
       if (event.epoch !== standing.epoch) return standing;
       return { ...standing, sequences: { ...standing.sequences, ...event.sequences } };
@@ -55,7 +57,7 @@ export function evolve(standing: Standing, event: ControlEvent, place?: Beginnin
       if (!mayAsk(standing, event.what) || event.epoch !== standing.epoch || event.from !== standing.leader)
         return standing;
       const { id, what, from, to } = event;
-      return { ...standing, move: { id, what, from, to, stage: 'asked' } };
+      return { ...standing, answered: id, move: { id, what, from, to, stage: 'asked' } };
     }
     case 'armed':
     case 'fenced':

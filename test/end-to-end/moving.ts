@@ -80,6 +80,9 @@ export interface Acknowledged {
   readonly sentAtMs: number;
 }
 
+/** Between the orders of a client: what is tried is the lead, not the throughput. */
+const pauseMs = 5;
+
 /** Clients that order again and again from whichever site lets them in, as an application with both addresses does. */
 export class Clients implements AsyncDisposable {
   readonly acknowledged: Acknowledged[] = [];
@@ -89,8 +92,9 @@ export class Clients implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #working: readonly Promise<void>[];
 
-  constructor(shop: Pick<Shop, 'app'>, count = 3) {
-    this.#working = Array.from({ length: count }, (_, client) => this.#work(shop, client));
+  /** `first`: the number of the first of them; no two of a shop have the same. */
+  constructor(shop: Pick<Shop, 'app'>, count = 3, first = 0) {
+    this.#working = Array.from({ length: count }, (_, index) => this.#work(shop, first + index));
   }
 
   /** Resolves once so many more orders were acknowledged. */
@@ -114,7 +118,10 @@ export class Clients implements AsyncDisposable {
       try {
         const site = siteNames[turn % 2] ?? 'london';
         await using connection = await connect({ url: app(site), side: 'SOURCE', application: 'shop' }, signal);
-        for (; !signal.aborted; n += 1) await this.#order(connection, client, n);
+        for (; !signal.aborted; n += 1) {
+          await this.#order(connection, client, n);
+          await sleep(pauseMs, undefined, { signal });
+        }
       } catch {
         // Shut out, cut off or down: the other site is asked. Whether the last order came through, nobody told.
         n += 1;

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { keptStanding } from '../../src/control/standing.ts';
 import { run } from '../servers/postgres.ts';
-import { Clients, missingAt, openShop } from './moving.ts';
+import { Clients, missingAt, openShop, type SiteName } from './moving.ts';
 import { assertEqual } from './sides.ts';
 
 const shop = await openShop();
@@ -32,4 +34,51 @@ test('under load the lead goes there and back, and nothing that a client was tol
   await assertEqual({ primary: admin('london'), secondary: admin('dublin') });
   const tickets = clients.acknowledged.map(({ ticket }) => ticket);
   assert.equal(new Set(tickets).size, tickets.length);
+  await running.stop('SIGTERM');
 });
+
+/** What the command says when an entry is in the journal. `CHANGEOVER_KILLS=all`: a kill behind each of them. */
+const stages = {
+  all: [/switchover from/, /armed:/, /fenced:/, /sealed:/, /proved:/, /promoted:/, /opened:/],
+  some: [/fenced:/, /proved:/, /promoted:/],
+};
+const chosen = process.env.CHANGEOVER_KILLS === 'all' ? stages.all : stages.some;
+
+test('whoever comes behind a coordinator that was killed finds one leader, and nothing lost', async () => {
+  await using clients = new Clients(shop, 2, 10);
+  const cancelled: boolean[] = [];
+  for (const stage of chosen) {
+    const to = (await leader()) === 'london' ? 'dublin' : 'london';
+    // Nobody else is at work: the command coordinates itself.
+    const killed = desk.start('switchover', '--to', to);
+    await killed.says(stage);
+    await killed.stop('SIGKILL');
+    const { exitCode, out, err } = await desk.run('switchover', '--cancel');
+    assert.equal(exitCode, /CANCELLED/.test(out) ? 0 : 3, `${stage} ${out}${err}`);
+    await clients.served(20);
+    const openAt = await Promise.all([isOpen('london'), isOpen('dublin')]);
+    const leads = await leader();
+    assert.deepEqual(openAt, [leads === 'london', leads === 'dublin'], `${stage} ${out}`);
+    cancelled.push(/CANCELLED/.test(out));
+  }
+  const pastNoReturn = chosen.findIndex((stage) => stage.test('promoted:'));
+  assert.deepEqual(
+    cancelled,
+    chosen.map((_, index) => index < pastNoReturn),
+  );
+  const running = await shop.begin();
+  await clients[Symbol.asyncDispose]();
+  await desk.caughtUp();
+  await running.stop('SIGTERM');
+  for (const site of ['london', 'dublin'] as const)
+    assert.deepEqual(await missingAt(admin(site), clients.acknowledged), [], site);
+  await assertEqual({ primary: admin('london'), secondary: admin('dublin') });
+});
+
+const leader = async (): Promise<string | undefined> =>
+  (await keptStanding(join(desk.folder, 'data')))?.standing.leader;
+
+async function isOpen(site: SiteName): Promise<boolean> {
+  const rows = await run(admin(site), "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'app'");
+  return rows[0]?.[0] === 't';
+}
