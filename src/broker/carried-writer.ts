@@ -7,7 +7,7 @@ import type { Broker } from './broker.ts';
 import type { Carrier } from './carrier.ts';
 import { between, decoded, findEnd, findStart } from './find.ts';
 import { pack } from './pack.ts';
-import { emptyState, encodeRecord, type SealedEntry, type StreamState } from './record.ts';
+import { emptyState, encodeRecord, type PackedEntry, type StreamState } from './record.ts';
 
 /** Bytes that share one answer of the server: enough that its way there and back vanishes, few enough to hold twice. */
 const groupBytesMax = 4 * 1024 * 1024;
@@ -17,7 +17,7 @@ const recordsAtOnceMax = 8;
 /** How often what is released is trimmed. */
 const trimMs = 60_000;
 
-interface Waiting extends SealedEntry {
+interface Waiting extends PackedEntry {
   readonly resolve: (offset: Offset) => void;
   readonly reject: (error: unknown) => void;
 }

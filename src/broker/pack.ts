@@ -3,7 +3,7 @@ import {
   encodeRecord,
   entryBytesMax,
   overheadBytesMax,
-  type SealedEntry,
+  type PackedEntry,
   type StreamState,
   stateAfter,
 } from './record.ts';
@@ -17,11 +17,11 @@ export interface Packing {
 
 /** Entries as records: small ones share a record, one that is too large is divided among several. */
 export function pack(
-  entries: readonly SealedEntry[],
+  entries: readonly PackedEntry[],
   { stream, term, before, recordBytesMax }: Packing,
 ): { readonly records: readonly Buffer[]; readonly after: StreamState } {
   const records: Buffer[] = [];
-  let together: SealedEntry[] = [];
+  let together: PackedEntry[] = [];
   let togetherBytes = 0;
   let state = before;
   const close = (): void => {

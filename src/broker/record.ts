@@ -26,7 +26,7 @@ export interface StreamState {
 export const emptyState: StreamState = { next: offset(0), epoch: undefined, end: undefined, bytes: 0 };
 
 /** An entry as it travels. */
-export interface SealedEntry {
+export interface PackedEntry {
   readonly epoch: Epoch;
   readonly end: Position | undefined;
   readonly payload: Buffer;
@@ -47,7 +47,7 @@ export interface Claim extends RecordHead {
 /** Whole entries, from `before.next` on; none at the beginning of a term, where the record only says how far the stream is. */
 export interface EntriesRecord extends RecordHead {
   readonly kind: 'entries';
-  readonly entries: readonly SealedEntry[];
+  readonly entries: readonly PackedEntry[];
 }
 
 export interface Part extends RecordHead {
@@ -69,7 +69,7 @@ const kinds = { claim: 1, entries: 2, part: 3 } as const;
 
 export const stateAfter = (
   before: StreamState,
-  { epoch, end, bytes }: Omit<SealedEntry, 'payload'> & { bytes: number },
+  { epoch, end, bytes }: Omit<PackedEntry, 'payload'> & { bytes: number },
 ) => ({
   next: offset(before.next + 1),
   epoch,
@@ -113,7 +113,7 @@ function payloadBytesOf(record: StreamRecord): number {
 }
 
 /** What an entry takes in a record, at the most. */
-export const entryBytesMax = ({ end, payload }: SealedEntry): number => payload.length + 32 + endBytesMax(end);
+export const entryBytesMax = ({ end, payload }: PackedEntry): number => payload.length + 32 + endBytesMax(end);
 
 /** What a record takes beside its entries, at the most. */
 export const overheadBytesMax = (before: StreamState, end: Position | undefined): number =>

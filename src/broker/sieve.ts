@@ -3,15 +3,15 @@ import { ChangeoverError } from '../error.ts';
 import {
   corrupt,
   type EntriesRecord,
+  type PackedEntry,
   type Part,
-  type SealedEntry,
   type StreamRecord,
   type StreamState,
   stateAfter,
 } from './record.ts';
 
 /** An entry at its offset, still as bytes. */
-export interface SiftedEntry extends SealedEntry {
+export interface SiftedEntry extends PackedEntry {
   readonly offset: Offset;
 }
 
@@ -107,7 +107,7 @@ export class Sieve {
     return [this.#sift({ epoch, end, payload })];
   }
 
-  #sift(entry: SealedEntry): SiftedEntry {
+  #sift(entry: PackedEntry): SiftedEntry {
     const { state } = this;
     if (!state) throw corrupt(this.#name, 'an entry without a state');
     if (state.epoch !== undefined && entry.epoch < state.epoch)

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { assert, ChangeoverError } from '../../error.ts';
 import { diskFailure, errnoOf } from './disk.ts';
 import { endPath } from './folder.ts';
-import { type DurableEnd, decodeEnd, sealedBytesMax } from './format.ts';
+import { type DurableEnd, decodeEnd, framedBytesMax } from './format.ts';
 
 /** How late a wake can be where the system does not tell of changes (network file systems, no inotify watch left). */
 const pollMs = 50;
@@ -78,7 +78,7 @@ export class EndWatch implements Disposable {
       // Made a moment ago, or by a writer that died over it: nothing was ever appended.
       if (read === 0) throw new ChangeoverError('BROKER_EMPTY', `No log has begun: ${this.#path} is empty`);
       end = decodeEnd(this.#bytes.subarray(0, read));
-      if (!end && read === this.#bytes.length && read < sealedBytesMax) this.#bytes = Buffer.alloc(sealedBytesMax);
+      if (!end && read === this.#bytes.length && read < framedBytesMax) this.#bytes = Buffer.alloc(framedBytesMax);
       if (fstatSync(this.#file).nlink === 0)
         throw new ChangeoverError('BROKER_EMPTY', `The log was removed: ${this.#path}`);
     } catch (error) {

@@ -6,9 +6,9 @@ import { assert } from '../../error.ts';
 
 /* The bytes of the log. Big-endian; text is UTF-8. Golden files in test/golden prove that old bytes still read.
 
-   segment   = "chgover1" sealed(stream:text created-at-ms:u64 state) { entry }     the file <offset of its first entry>.segment
-   end       = "chgend 1" sealed(stream:text segment:u64 position:u64 state)        the file end: what lies before it is durable
-   sealed(x) = length:u32 crc:u32 x                                                 both of x
+   segment   = "chgover1" framed(stream:text created-at-ms:u64 state) { entry }     the file <offset of its first entry>.segment
+   end       = "chgend 1" framed(stream:text segment:u64 position:u64 state)        the file end: what lies before it is durable
+   framed(x) = length:u32 crc:u32 x                                                 both of x
    state     = next:u64 epoch:u64 chain:bytes has-end:u8 [origin:text order:u64 token:text]
    entry     = mark:u32 crc:u32 length:u32 chain:32 offset:u64 epoch:u64 appended-at-ms:u64 durable:u64 flags:u8 payload
    flags     = 1 has end
@@ -179,7 +179,7 @@ export function encodeSegmentHead(head: SegmentHead): Buffer {
   writer.text(head.stream);
   writer.u64(BigInt(head.createdAtMs));
   writeState(writer, head.before);
-  return sealed(segmentMagic, writer.end());
+  return framed(segmentMagic, writer.end());
 }
 
 export function encodeEnd(end: DurableEnd): Buffer {
@@ -188,17 +188,17 @@ export function encodeEnd(end: DurableEnd): Buffer {
   writer.u64(BigInt(end.segment));
   writer.u64(BigInt(end.position));
   writeState(writer, end.state);
-  return sealed(endMagic, writer.end());
+  return framed(endMagic, writer.end());
 }
 
 /** More than any head or end takes: a position is two texts of at most 64 KiB. */
-export const sealedBytesMax = 256 * 1024;
+export const framedBytesMax = 256 * 1024;
 
 /** The head and its length in bytes; undefined when it is not whole and right. */
 export function decodeSegmentHead(
   bytes: Buffer,
 ): { readonly head: SegmentHead; readonly headBytes: number } | undefined {
-  const body = unsealed(segmentMagic, bytes);
+  const body = unframed(segmentMagic, bytes);
   if (!body) return undefined;
   const reader = new Reader(body);
   const head = { stream: reader.text(), createdAtMs: Number(reader.u64()), before: readState(reader) };
@@ -207,7 +207,7 @@ export function decodeSegmentHead(
 
 /** Undefined when it is not whole and right: also while it is being written. */
 export function decodeEnd(bytes: Buffer): DurableEnd | undefined {
-  const body = unsealed(endMagic, bytes);
+  const body = unframed(endMagic, bytes);
   if (!body) return undefined;
   const reader = new Reader(body);
   return {
@@ -218,7 +218,7 @@ export function decodeEnd(bytes: Buffer): DurableEnd | undefined {
   };
 }
 
-function sealed(magic: Buffer, body: Buffer): Buffer {
+function framed(magic: Buffer, body: Buffer): Buffer {
   const writer = new Writer(magic.length + 8 + body.length);
   writer.raw(magic);
   writer.u32(body.length);
@@ -227,7 +227,7 @@ function sealed(magic: Buffer, body: Buffer): Buffer {
   return writer.end();
 }
 
-function unsealed(magic: Buffer, bytes: Buffer): Buffer | undefined {
+function unframed(magic: Buffer, bytes: Buffer): Buffer | undefined {
   const from = magic.length + 8;
   if (bytes.length < from || magic.compare(bytes, 0, magic.length) !== 0) return undefined;
   const body = bytes.subarray(from, from + bytes.readUInt32BE(magic.length));

@@ -9,11 +9,11 @@ import {
   type DurableEnd,
   decodeEnd,
   encodeSegmentHead,
+  framedBytesMax,
   type LogState,
   noChain,
   provesDurable,
   type StoredEntry,
-  sealedBytesMax,
 } from './format.ts';
 import { corrupt, openSegment, type Segment } from './segment.ts';
 
@@ -94,7 +94,7 @@ async function removeUnbegun(options: RecoverOptions, base: Offset, recorded: Du
   const { folder, stream, disk } = options;
   const bytes = await readFile(segmentPath(folder, base));
   const wasWhole = recorded !== undefined && recorded.segment >= base && recorded.state.next > 0;
-  if (wasWhole || bytes.length > sealedBytesMax || provesDurable(bytes, 0, 0, crcSeed(stream)))
+  if (wasWhole || bytes.length > framedBytesMax || provesDurable(bytes, 0, 0, crcSeed(stream)))
     throw corrupt(folder, { segment: base, offset: base, position: 0, why: 'its head is damaged' });
   await disk.remove(segmentPath(folder, base));
   await disk.syncFolder(folder);

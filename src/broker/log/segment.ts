@@ -7,13 +7,13 @@ import {
   crcSeed,
   decodeSegmentHead,
   entryLength,
+  framedBytesMax,
   type Link,
   linkAfter,
   misfit,
   parseEntry,
   type SegmentHead,
   type StoredEntry,
-  sealedBytesMax,
 } from './format.ts';
 
 /** One read of the operating system: large enough that its cost vanishes, small enough to hold a few. */
@@ -163,7 +163,7 @@ export async function openSegment(folder: string, base: Offset, stream: string):
     const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
     let found = decodeSegmentHead(bytes.subarray(0, bytesRead));
     if (!found && bytesRead === bytes.length) {
-      const larger = Buffer.alloc(sealedBytesMax);
+      const larger = Buffer.alloc(framedBytesMax);
       const more = await file.read(larger, 0, larger.length, 0);
       found = decodeSegmentHead(larger.subarray(0, more.bytesRead));
     }
