@@ -92,6 +92,31 @@ export const errorTable = {
     hint: 'There is no log in this folder yet. Start: changeover replicate, or changeover run.',
   },
 
+  BROKER_SEALED: {
+    action: 'page',
+    hint: 'This stream is sealed. Name its key ring: broker.seal in changeover.yaml.',
+  },
+  BROKER_NOT_SEALED: {
+    action: 'page',
+    hint: 'A stream is sealed from its first entry on, or not at all. If you have just turned sealing on: changeover run --restart begins a new one. If not, somebody else put this entry there.',
+  },
+  BROKER_TAMPERED: {
+    action: 'page',
+    hint: 'Somebody changed what the broker holds, with whole checksums; no fault of a disk does that. Nothing from there on was applied. See all: changeover log verify. Restore what the broker held, or start over with a new copy: changeover run --restart.',
+  },
+  BROKER_KEY_MISSING: {
+    action: 'retry',
+    hint: 'Bring the key of that name to the key ring of this machine: it is read again each time. See what is there: changeover keys ls.',
+  },
+  BROKER_KEY_UNREACHABLE: {
+    action: 'retry',
+    hint: 'Check the key ring: the path of the file and its permissions, or that the key service runs and is not sealed itself.',
+  },
+  BROKER_KEY_REFUSED: {
+    action: 'page',
+    hint: 'The key service answered, and said no; the message says why. Check the token, its policy and its lifetime, and that no version of the key was retired.',
+  },
+
   EPOCH_FENCED: {
     action: 'stop',
     hint: 'A newer epoch leads. This process must not write; start it again under the new leader.',

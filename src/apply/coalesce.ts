@@ -1,5 +1,6 @@
 import type { Change, RowChange } from '../change/change.ts';
 import { cellEnd, fillUnchanged, hasUnchanged, type Row } from '../change/row.ts';
+import { stillSealed } from '../change/sealed.ts';
 import type { Table } from '../change/table.ts';
 import { unreachable } from '../error.ts';
 import type { Order } from '../target/target.ts';
@@ -68,6 +69,8 @@ export function coalesce(changes: readonly Change[]): readonly Step[] {
       case 'clear':
         alone(change);
         break;
+      case 'sealed':
+        throw stillSealed();
       default:
         unreachable(change);
     }

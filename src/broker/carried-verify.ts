@@ -1,5 +1,5 @@
 import { type Offset, offset } from '../change/position.ts';
-import { ChangeoverError } from '../error.ts';
+import { ChangeoverError, type Code, isCode } from '../error.ts';
 import type { BrokerObservation, BrokerReader } from './broker.ts';
 
 export interface CarriedCounts {
@@ -26,6 +26,8 @@ export type CarriedFinding =
       readonly total: CarriedCounts;
     };
 
+const brokenCodes: readonly Code[] = ['BROKER_CORRUPT', 'BROKER_GAP', 'BROKER_TAMPERED', 'BROKER_NOT_SEALED'];
+
 /** Reads every entry that a remote broker holds at this moment. */
 export async function* verifyCarried(reader: BrokerReader, signal: AbortSignal): AsyncGenerator<CarriedFinding, void> {
   const { stream, first, next, bytes, end } = await reader.observe();
@@ -37,8 +39,7 @@ export async function* verifyCarried(reader: BrokerReader, signal: AbortSignal):
         if (entry.offset === next - 1) break;
       }
   } catch (error) {
-    if (!(error instanceof ChangeoverError) || (error.code !== 'BROKER_CORRUPT' && error.code !== 'BROKER_GAP'))
-      throw error;
+    if (!(error instanceof ChangeoverError) || !isCode(error, ...brokenCodes)) throw error;
     const broken = { segment: first, offset: offset(first + entries), position: 0, why: error.message };
     yield { kind: 'broken', total: { segments: 0, entries, bytes: 0 }, ...broken };
     return;

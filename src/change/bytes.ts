@@ -102,10 +102,13 @@ export class Reader {
     return this.#bytes.readBigInt64BE(this.#step(8));
   }
 
-  bytes(): Buffer {
-    const length = this.u32();
+  raw(length: number): Buffer {
     const at = this.#step(length);
     return this.#bytes.subarray(at, at + length);
+  }
+
+  bytes(): Buffer {
+    return this.raw(this.u32());
   }
 
   text(): string {

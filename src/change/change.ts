@@ -117,8 +117,26 @@ export interface Control {
   readonly event: ControlEvent;
 }
 
+/** A whole batch that only the holder of a key can read, alone in the batch that stands for it. `broker/seal` makes and opens it; what
+ *  lies beyond never meets one, and refuses it if it does. */
+export interface Sealed {
+  readonly kind: 'sealed';
+  readonly envelope: Buffer;
+}
+
 export type RowChange = Insert | Update | Delete;
-export type Change = RowChange | Truncate | Message | Commit | Snapshot | Schema | Ddl | Rows | Clear | Control;
+export type Change =
+  | RowChange
+  | Truncate
+  | Message
+  | Commit
+  | Snapshot
+  | Schema
+  | Ddl
+  | Rows
+  | Clear
+  | Control
+  | Sealed;
 
 /** A bounded run of whole transactions, or a piece of something too big to hold: one giant transaction, or a snapshot. */
 export interface Batch {

@@ -25,6 +25,7 @@ import type { Table } from './table.ts';
             | 10 bytes                                                     ddl, as JSON
             | 11 table:u32 position                                        clear
             | 12 bytes                                                     control, as JSON: control.ts
+            | 13 bytes                                                     sealed
    text     = length:u16 bytes        bytes = length:u32 bytes                                                       */
 
 const version = 1;
@@ -42,6 +43,7 @@ const kinds = {
   ddl: 10,
   clear: 11,
   control: 12,
+  sealed: 13,
 } as const satisfies Record<Change['kind'], number>;
 
 /** Writes into one buffer, once: a copy of a batch is megabytes, and the next one comes before the collector does. */
@@ -99,6 +101,8 @@ export function bytesOf(change: Change): number {
       return 80;
     case 'control':
       return 32 + encodeControl(change.event).length;
+    case 'sealed':
+      return 8 + change.envelope.length;
     case 'truncate':
     case 'snapshot':
       return 32 + 4 * change.tables.length;
@@ -160,6 +164,9 @@ function writeChange(writer: Writer, change: Change, placeOf: (table: Table) => 
       return;
     case 'control':
       writer.bytes(encodeControl(change.event));
+      return;
+    case 'sealed':
+      writer.bytes(change.envelope);
       return;
     case 'rows':
       writer.u32(placeOf(change.table));
@@ -270,6 +277,8 @@ function readChange(reader: Reader, tableAt: () => Table): Change {
       return { kind: 'clear', table: tableAt(), at: readPosition(reader) };
     case kinds.control:
       return { kind: 'control', event: decodeControl(reader.bytes()) };
+    case kinds.sealed:
+      return { kind: 'sealed', envelope: reader.bytes() };
     case kinds.rows:
       return { kind: 'rows', table: tableAt(), count: reader.u32(), block: reader.bytes() };
     default:

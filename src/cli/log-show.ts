@@ -1,6 +1,7 @@
 import type { Change } from '../change/change.ts';
 import { offset } from '../change/position.ts';
 import { cells, type Row } from '../change/row.ts';
+import { stillSealed } from '../change/sealed.ts';
 import { type Table, tableName } from '../change/table.ts';
 import { countWords } from '../control/words.ts';
 import { unreachable } from '../error.ts';
@@ -76,6 +77,8 @@ function shown(change: Change): readonly Shown[] {
       return [{ kind, table: tableName(change.table), note: 'its rows come anew' }];
     case 'control':
       return [{ kind, note: JSON.stringify(change.event) }];
+    case 'sealed':
+      throw stillSealed();
     case 'rows':
       return copiedRows(change.block).map((row) => ({
         kind,

@@ -10,6 +10,8 @@ export interface Configuration {
   /** Sites that a failover left behind: nothing is applied to them. */
   readonly stranded?: readonly string[];
   readonly broker: BrokerPlan;
+  /** Undefined: what the broker holds can be read by whoever runs it. */
+  readonly seal?: SealPlan;
   readonly tables: readonly TableRule[];
   /** A secret: never print it. */
   readonly maskKey?: string;
@@ -70,6 +72,23 @@ export interface RabbitPlan {
   readonly url: string;
   readonly stream: string;
   readonly retentionMs: number;
+}
+
+/** Where the keys are that the broker never sees. */
+export type SealPlan =
+  | { readonly kind: 'file'; readonly path: string }
+  /** The keys as text: a secret. */
+  | { readonly kind: 'environment'; readonly keys: string }
+  | VaultPlan;
+
+export interface VaultPlan {
+  readonly kind: 'vault';
+  readonly address: string;
+  readonly mount: string;
+  readonly key: string;
+  /** A secret. */
+  readonly token: string;
+  readonly namespace: string | undefined;
 }
 
 export interface TableRule {

@@ -15,6 +15,7 @@ export function crossCheck(tree: Tree): readonly Problem[] {
     ...primary(tree, sites),
     ...addresses(tree, sites),
     ...brokers(tree),
+    ...seals(tree),
     ...tiers(tree),
     ...heartbeat(tree),
     ...masks(tree),
@@ -70,6 +71,18 @@ function brokers(tree: Tree): readonly Problem[] {
   return given
     .slice(1)
     .map((kind) => at(tree, ['broker', kind], 'key', `broker.${given[0]} is given already; one broker carries a lane`));
+}
+
+/** Sealed by nothing would look like sealed. */
+function seals(tree: Tree): readonly Problem[] {
+  const seal = mapping(tree, ['broker', 'seal']);
+  if (seal === undefined) return [];
+  const [first, ...others] = ['key_file', 'keys', 'vault'].filter((key) => seal[key] !== undefined);
+  if (first === undefined)
+    return [at(tree, ['broker', 'seal'], 'key', 'names no keys; write one of key_file, keys and vault in it')];
+  return others.map((key) =>
+    at(tree, ['broker', 'seal', key], 'key', `broker.seal.${first} is given already; keep one of the two`),
+  );
 }
 
 /** An objective for a tier that no table has would be promised to nobody. */

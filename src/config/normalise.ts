@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path';
 import { hasPassword, withPassword } from './address.ts';
-import type { BrokerPlan, Configuration, Objective, Site } from './configuration.ts';
+import type { BrokerPlan, Configuration, Objective, SealPlan, Site } from './configuration.ts';
 import { type ConfigurationFile, serversOf } from './schema.ts';
 
 /** The plan that a file means, its relative paths taken from `base`. */
@@ -9,6 +9,7 @@ export function normalised(file: ConfigurationFile, base: string): Configuration
   const objectives = Object.entries(file.objectives).map(
     ([tier, objective]) => [tier, objectiveOf(objective)] as const,
   );
+  const seal = sealOf(file.broker.seal, base);
   const rpos = objectives.flatMap(([, { rpoMs }]) => rpoMs ?? []);
   return {
     name: file.name,
@@ -16,6 +17,7 @@ export function normalised(file: ConfigurationFile, base: string): Configuration
     sites: Object.entries(file.sites).map(([name, site]) => siteOf(name, site)),
     primary: file.primary,
     broker: brokerOf(file.broker, folder),
+    ...(seal && { seal }),
     tables: file.tables.map(({ match, tier, leave_out: leaveOut, rows, leave_out_columns: leaveOutColumns, mask }) => ({
       match,
       ...(tier !== undefined && { tier }),
@@ -42,6 +44,12 @@ function brokerOf(
   if (kafka) return { kind: 'kafka', bootstrap: serversOf(kafka.bootstrap), topic: kafka.topic, retentionMs: keep };
   if (rabbitmq) return { kind: 'rabbitmq', url: rabbitmq.url, stream: rabbitmq.stream, retentionMs: keep };
   return { kind: 'log', folder: join(folder, 'log'), retentionMs: keep, retentionBytesMax: keep_at_most };
+}
+
+function sealOf(seal: ConfigurationFile['broker']['seal'], base: string): SealPlan | undefined {
+  if (seal?.key_file !== undefined) return { kind: 'file', path: resolve(base, seal.key_file) };
+  if (seal?.keys !== undefined) return { kind: 'environment', keys: seal.keys };
+  return seal?.vault && { kind: 'vault', ...seal.vault, namespace: seal.vault.namespace };
 }
 
 const siteOf = (name: string, site: ConfigurationFile['sites'][string]): Site => ({

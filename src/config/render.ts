@@ -1,7 +1,7 @@
 import { stringify } from 'yaml';
 import { unreachable } from '../error.ts';
 import { redactUrl } from './address.ts';
-import type { BrokerPlan, Configuration, MaskPlan, Objective } from './configuration.ts';
+import type { BrokerPlan, Configuration, MaskPlan, Objective, SealPlan } from './configuration.ts';
 import { formatDurationMs, formatSizeBytes } from './units.ts';
 
 /** The plan as a file with every option in it and every secret as `***`. */
@@ -20,7 +20,11 @@ export function renderedConfiguration(configuration: Configuration): unknown {
       ]),
     ),
     primary: configuration.primary,
-    broker: { log: configuration.folder, ...writtenBroker(broker) },
+    broker: {
+      log: configuration.folder,
+      ...writtenBroker(broker),
+      ...(configuration.seal && { seal: writtenSeal(configuration.seal) }),
+    },
     tables: configuration.tables.map(({ match, tier, leaveOut, rows, leaveOutColumns, masks }) => ({
       match,
       ...(tier !== undefined && { tier }),
@@ -56,6 +60,23 @@ function writtenBroker(broker: BrokerPlan): object {
       return { rabbitmq: { url: redactUrl(broker.url), stream: broker.stream }, keep };
     default:
       return unreachable(broker);
+  }
+}
+
+function writtenSeal(seal: SealPlan): object {
+  switch (seal.kind) {
+    case 'file':
+      return { key_file: seal.path };
+    case 'environment':
+      return { keys: '***' };
+    case 'vault': {
+      const { address, key, mount, namespace } = seal;
+      return {
+        vault: { address: redactUrl(address), key, token: '***', mount, ...(namespace !== undefined && { namespace }) },
+      };
+    }
+    default:
+      return unreachable(seal);
   }
 }
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { addressFault, addressForm } from './address.ts';
 import { described, type Page, pages } from './page.ts';
 import { rule } from './rule.ts';
+import { seal } from './seal.ts';
 import { durationForm, parseDurationMs, parseSizeBytes, sizeForm } from './units.ts';
 
 interface Measure {
@@ -190,6 +191,12 @@ const log = z.strictObject({
     why: 'A queue of type stream: classic and quorum queues cannot be read again. It forgets by its own settings (x-max-age): a secondary that is down for longer must be copied anew. One that we make keeps entries as long as `keep` says, and a week at the least.',
     right: 'a mapping like { url: "${RABBITMQ_URL}", stream: shop }',
     example: '{ url: "${RABBITMQ_URL}", stream: shop }',
+  }),
+  seal: described(seal.optional(), {
+    says: 'Seals everything that the broker holds, our own log included: compressed, encrypted, and chained from the first entry on.',
+    why: 'Whoever runs the broker can then neither read it, nor change, drop, reorder or repeat anything in it unnoticed. A stream is sealed from its first entry on or not at all: to turn this on for a lane that runs, begin a new copy with changeover run --restart.',
+    right: 'a mapping with one of key_file, keys and vault, like { key_file: ./changeover.keys }',
+    example: '{ key_file: ./changeover.keys }',
   }),
   keep: duration(
     { default: '24h', least: '0s', most: '3650d' },

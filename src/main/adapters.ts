@@ -10,6 +10,7 @@ import { ChangeoverError, unreachable } from '../error.ts';
 import type { Helm } from '../helm/helm.ts';
 import type { Source, SourceInspector } from '../source/source.ts';
 import type { Target, TargetInspector } from '../target/target.ts';
+import { entryOpening, sealedBroker, sealedReader } from './seal.ts';
 
 /* Which adapter stands behind each port. The only file that names them; each is loaded when it is needed. */
 
@@ -85,7 +86,7 @@ export async function openBroker(configuration: Configuration, signal: AbortSign
     opened.use(log);
     await enrolInLog(configuration, folder, signal);
     opened.move();
-    return log;
+    return sealedBroker(configuration, { broker: log, openReader: (inner) => openCarrying(broker, inner) }, signal);
   }
   const { ReopeningBroker } = await import('../broker/reopening.ts');
   return new ReopeningBroker(async (signal) => {
@@ -94,14 +95,18 @@ export async function openBroker(configuration: Configuration, signal: AbortSign
     await using reader = await openRemoteReader(broker, signal);
     for (const { name } of secondariesOf(configuration)) await reader.enrol(name);
     opened.move();
-    return writer;
+    return sealedBroker(
+      configuration,
+      { broker: writer, openReader: (inner) => openRemoteReader(broker, inner) },
+      signal,
+    );
   }, signal);
 }
 
 async function enrolInLog(configuration: Configuration, folder: string, signal: AbortSignal): Promise<void> {
   const { consumersOf } = await import('../broker/log/retention.ts');
   const known = await consumersOf(folder);
-  await using reader = await openReader(configuration, signal);
+  await using reader = await openCarrying(configuration.broker, signal);
   for (const { name } of secondariesOf(configuration)) {
     if (!known.has(name)) await reader.release(name, offset(0));
   }
@@ -137,7 +142,12 @@ async function openRemoteReader(plan: RemotePlan, signal: AbortSignal): Promise<
   }
 }
 
-export async function openReader({ broker }: Configuration, signal: AbortSignal): Promise<BrokerReader> {
+export async function openReader(configuration: Configuration, signal: AbortSignal): Promise<BrokerReader> {
+  return sealedReader(configuration, await openCarrying(configuration.broker, signal));
+}
+
+/** What the broker holds, sealed or not. */
+async function openCarrying(broker: BrokerPlan, signal: AbortSignal): Promise<BrokerReader> {
   if (broker.kind !== 'log') return openRemoteReader(broker, signal);
   const { openLogReader } = await import('../broker/log/reader.ts');
   return openLogReader({ folder: broker.folder }, signal);
@@ -170,11 +180,11 @@ export async function* verifyBroker(configuration: Configuration, signal: AbortS
   const { broker } = configuration;
   if (broker.kind === 'log') {
     const { verifyLog } = await import('../broker/log/verify.ts');
-    yield* verifyLog(broker.folder, signal);
+    yield* verifyLog({ folder: broker.folder, opening: (stream) => entryOpening(configuration, stream) }, signal);
     return;
   }
   const { verifyCarried } = await import('../broker/carried-verify.ts');
-  await using reader = await openRemoteReader(broker, signal);
+  await using reader = await openReader(configuration, signal);
   yield* verifyCarried(reader, signal);
 }
 

@@ -23,6 +23,6 @@ export async function copyOf(folder: string): Promise<TemporaryFolder> {
 /** The last word of a verification. */
 export async function verdictOn(folder: string, signal: AbortSignal): Promise<LogFinding | undefined> {
   let last: LogFinding | undefined;
-  for await (const finding of verifyLog(folder, signal)) last = finding;
+  for await (const finding of verifyLog({ folder }, signal)) last = finding;
   return last;
 }

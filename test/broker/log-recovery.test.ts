@@ -178,7 +178,7 @@ test('an entry exchanged for another that is right in itself is found', { timeou
       await writer.append(first, index === 1 ? { ...batch, changes: whole(9).changes } : batch);
   }
   await writeFile(join(folder.path, segmentName), await readFile(join(other.path, segmentName)));
-  const findings = verifyLog(folder.path, signal);
+  const findings = verifyLog({ folder: folder.path }, signal);
   const { value } = await findings.next();
   assert.equal(value?.kind === 'broken' && value.why, 'the log does not end as its writer recorded');
 });

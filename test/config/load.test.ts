@@ -49,6 +49,24 @@ test('the example of the design loads, but for the engine that this version does
   assert.deepEqual(configuration?.tables[2], { match: 'tmp_*', leaveOut: true });
 });
 
+test('a seal is taken with its ring, paths from the file, and shown without its secrets', () => {
+  const sealed = (seal: string) => read(`${valid}broker: { seal: ${seal} }\n`).configuration ?? assert.fail();
+  assert.deepEqual(sealed('{ key_file: ./shop.keys }').seal, { kind: 'file', path: '/srv/shop.keys' });
+  assert.match(renderConfiguration(sealed('{ key_file: ./shop.keys }')), /key_file: \/srv\/shop.keys/);
+  assert.deepEqual(sealed('{ keys: "Geheim3" }').seal, { kind: 'environment', keys: 'Geheim3' });
+  const vault = sealed('{ vault: { address: "https://vault:8200", key: shop, token: Geheim4 } }');
+  assert.deepEqual(vault.seal, {
+    kind: 'vault',
+    address: 'https://vault:8200',
+    mount: 'transit',
+    key: 'shop',
+    token: 'Geheim4',
+    namespace: undefined,
+  });
+  for (const one of [vault, sealed('{ keys: "Geheim3" }')]) assert.doesNotMatch(renderConfiguration(one), /Geheim[34]/);
+  assert.equal(read(valid).configuration?.seal, undefined);
+});
+
 test('a broker of the user is taken with its servers, and shown without what stands before the @', () => {
   const { configuration } = read(
     `${valid}broker: { nats: { servers: "nats://a:secret@one:4222, two", stream: shop } }\n`,
@@ -158,6 +176,20 @@ const slips: readonly (readonly [string, (text: string) => string, readonly stri
     'two brokers for one lane',
     (text) => `${text}broker: { nats: { servers: one, stream: a }, kafka: { bootstrap: "one:9092", topic: a } }\n`,
     ['6:46 broker.kafka: broker.nats is given already; one broker carries a lane'],
+  ],
+  [
+    'a seal without keys',
+    (text) => `${text}broker: { seal: {} }\n`,
+    ['6:11 broker.seal: names no keys; write one of key_file, keys and vault in it'],
+  ],
+  [
+    'a seal with two rings, one of them incomplete',
+    (text) => `${text}broker: { seal: { key_file: ./k, vault: { address: "vault:8200", key: shop } } }\n`,
+    [
+      '6:34 broker.seal.vault.token: is missing; write "${NAME}" or { file: ./path }',
+      '6:34 broker.seal.vault: broker.seal.key_file is given already; keep one of the two',
+      '6:52 broker.seal.vault.address: "vault:8200" is no address of a Vault; write https://host:8200',
+    ],
   ],
   ['an empty file', () => '# nothing\n', ['1:1 the file is empty; changeover init writes one to start from']],
 ];

@@ -212,8 +212,9 @@ function reading(open: Open): void {
     assert.deepEqual([seen.epoch, seen.end], [1, position(50)]);
     assert.ok(seen.bytes > 250_000 && seen.bytes < 300_000, `${seen.bytes} bytes`);
     const left = await Promise.all([0, 10, 49, 51].map((from) => seen.bytesFrom(offset(from))));
+    // A seal has some bytes of its own for each entry.
     for (const [index, about] of [250_000, 200_000, 5000, 0].entries())
-      assert.ok(Math.abs((left[index] ?? Number.NaN) - about) <= about * 0.1, `${left[index]} for ${about}`);
+      assert.ok(Math.abs((left[index] ?? Number.NaN) - about) <= about * 0.2, `${left[index]} for ${about}`);
   });
 }
 

@@ -58,7 +58,7 @@ test(`through ${rounds} kills of agents and servers the secondary is always an e
   t.diagnostic(`${counters.flat().join(' + ')} transactions, ${readings.join(' + ')} readings`);
   const drifted = await run(world.secondary.url(), 'SELECT drifted FROM changeover.checkpoint');
   assert.deepEqual(drifted, [['0']], 'Nothing had to be mended');
-  for await (const finding of verifyLog(world.folder, t.signal)) assert.notEqual(finding.kind, 'broken');
+  for await (const finding of verifyLog({ folder: world.folder }, t.signal)) assert.notEqual(finding.kind, 'broken');
 
   await world.forget();
   const kept = 'SELECT count(*) = 1 AND max(pg_current_wal_lsn() - restart_lsn) < 20e6 FROM pg_replication_slots';

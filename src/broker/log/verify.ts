@@ -2,6 +2,7 @@ import type { Batch } from '../../change/change.ts';
 import { decodeBatch } from '../../change/codec.ts';
 import { isSame, type Offset, type Position } from '../../change/position.ts';
 import { ChangeoverError, isCode } from '../../error.ts';
+import type { Entry } from '../broker.ts';
 import { diskFailure, errnoOf } from './disk.ts';
 import { watchEnd } from './end.ts';
 import { readStream, segmentBases } from './folder.ts';
@@ -35,20 +36,32 @@ export type LogFinding =
       readonly total: LogCounts;
     };
 
+export interface VerifyOptions {
+  readonly folder: string;
+  /** Makes what proves each entry besides, given one after the other: it throws where the entry does not belong there. */
+  readonly opening?: (stream: string) => Promise<OpenEntry>;
+}
+
+export type OpenEntry = (entry: Entry, signal: AbortSignal) => Promise<unknown>;
+
 /** Reads the whole log, up to what was durable at the call: checksums, hash chain within and across segments, offsets without a gap,
  *  epochs that never shrink, and that each batch begins where the one before ended. May run beside a writer that does not trim.
  *  Throws BROKER_EMPTY, BROKER_IO, and BROKER_CORRUPT only where no place can be named; the reason of `signal`. */
-export async function* verifyLog(folder: string, signal: AbortSignal): AsyncGenerator<LogFinding, void> {
+export async function* verifyLog(
+  { folder, opening }: VerifyOptions,
+  signal: AbortSignal,
+): AsyncGenerator<LogFinding, void> {
   const stream = await readStream(folder);
   if (stream === undefined) throw new ChangeoverError('BROKER_EMPTY', `There is no log in ${folder}`);
   using watch = watchEnd(folder, stream);
   const end = await watch.now(signal);
   const first = (await segmentBases(folder))[0] ?? end.segment;
+  const open = await opening?.(stream);
   let total: LogCounts = { segments: 0, entries: 0, bytes: 0 };
   let before: Standing | undefined;
   for (;;) {
     const base: Offset = before?.state.next ?? first;
-    const { standing, bytes, broken } = await walkSegment({ folder, stream, base, end, before }, signal);
+    const { standing, bytes, broken } = await walkSegment({ folder, stream, base, end, before, open }, signal);
     if (broken) {
       yield { kind: 'broken', ...broken, total };
       return;
@@ -78,13 +91,14 @@ interface Walk {
   readonly base: Offset;
   readonly end: DurableEnd;
   readonly before: Standing | undefined;
+  readonly open: OpenEntry | undefined;
 }
 
 type Walked =
   | { readonly standing: Standing; readonly bytes: number; readonly broken?: undefined }
   | { readonly standing?: undefined; readonly bytes?: undefined; readonly broken: Broken };
 
-async function walkSegment({ folder, stream, base, end, before }: Walk, signal: AbortSignal): Promise<Walked> {
+async function walkSegment({ folder, stream, base, end, before, open }: Walk, signal: AbortSignal): Promise<Walked> {
   const head = { segment: base, offset: base, position: 0 };
   await using segment = await openPresent(folder, base, stream);
   if (!segment) return { broken: { ...head, why: 'the segment is missing, or its head is damaged' } };
@@ -93,7 +107,10 @@ async function walkSegment({ folder, stream, base, end, before }: Walk, signal: 
 
   const bytes = base === end.segment ? end.position : await segment.size();
   const run = before?.run ?? 'unknown';
-  const standing = await walkEntries(segment, bytes, { state: segment.head.before, run }, signal);
+  const standing = await walkEntries(
+    { segment, limit: bytes, from: { state: segment.head.before, run }, open },
+    signal,
+  );
   if ('why' in standing) return { broken: standing };
   const { state } = standing;
   const rest = { segment: base, offset: state.next, position: bytes };
@@ -104,10 +121,15 @@ async function walkSegment({ folder, stream, base, end, before }: Walk, signal: 
   return { standing, bytes };
 }
 
+interface EntriesWalk {
+  readonly segment: Segment;
+  readonly limit: number;
+  readonly from: Standing;
+  readonly open: OpenEntry | undefined;
+}
+
 async function walkEntries(
-  segment: Segment,
-  limit: number,
-  from: Standing,
+  { segment, limit, from, open }: EntriesWalk,
   signal: AbortSignal,
 ): Promise<Standing | Broken> {
   let { end } = from.state;
@@ -117,7 +139,11 @@ async function walkEntries(
     const chunk = await segment.read(limit);
     for (const entry of chunk.entries) {
       const batch = decodedOrWhy(entry.payload);
-      const why = typeof batch === 'string' ? batch : misplaced(batch, end, run);
+      // What opens it knows more of what is wrong with it than the positions show.
+      const why =
+        typeof batch === 'string'
+          ? batch
+          : ((open && (await openedOrWhy(open, { ...entry, batch }, signal))) ?? misplaced(batch, end, run));
       if (typeof batch === 'string' || why !== undefined)
         return { segment: segment.base, offset: entry.offset, position: positionIn(chunk, entry), why: why ?? '' };
       end = batch.end ?? end;
@@ -133,6 +159,16 @@ function decodedOrWhy(payload: Buffer): Batch | string {
     return decodeBatch(payload);
   } catch (error) {
     if (isCode(error, 'BROKER_CORRUPT') && error instanceof Error) return error.message;
+    throw error;
+  }
+}
+
+async function openedOrWhy(open: OpenEntry, entry: Entry, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    await open(entry, signal);
+    return undefined;
+  } catch (error) {
+    if (isCode(error, 'BROKER_TAMPERED', 'BROKER_NOT_SEALED') && error instanceof Error) return error.message;
     throw error;
   }
 }

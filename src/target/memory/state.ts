@@ -1,5 +1,6 @@
 import type { Change, RowChange, Rows, Schema, Snapshot, Truncate } from '../../change/change.ts';
 import { cells, fillUnchanged, type Row } from '../../change/row.ts';
+import { stillSealed } from '../../change/sealed.ts';
 import { type Table, tableName } from '../../change/table.ts';
 import { ChangeoverError, unreachable } from '../../error.ts';
 import type { Checkpoint, Order } from '../target.ts';
@@ -81,6 +82,8 @@ export class State {
       case 'commit':
       case 'control':
         return;
+      case 'sealed':
+        throw stillSealed();
       default:
         unreachable(change);
     }

@@ -1,4 +1,5 @@
 import type { Change, Commit, Control, Message, RowChange, Rows, Snapshot } from '../../change/change.ts';
+import { stillSealed } from '../../change/sealed.ts';
 import { type Table, tableName } from '../../change/table.ts';
 import { sqlState } from '../../engine/postgres/failure.ts';
 import { columnList, quoteLiteral, quoteTable } from '../../engine/postgres/identifier.ts';
@@ -203,6 +204,8 @@ export class PostgresTransaction implements TargetTransaction {
         return;
       case 'snapshot':
         return this.#makeRoom(change);
+      case 'sealed':
+        throw stillSealed();
       default:
         return unreachable(change);
     }
