@@ -10,6 +10,7 @@ import {
 } from './main/adapters.ts';
 import { immovable, runAgents } from './main/agents.ts';
 import { prepare } from './main/prepare.ts';
+import { openKeyRing } from './main/seal.ts';
 
 /* The composition root: puts the adapters behind the ports and the agents under one signal. It decides nothing. */
 const house: House = {
@@ -20,6 +21,7 @@ const house: House = {
   brokerInspector: (configuration) => openBrokerInspector(configuration),
   logReader: openReader,
   verifyLog: verifyBroker,
+  keyRing: async ({ seal }) => seal && openKeyRing(seal),
   async run(configuration, { restart, ...options }, signal) {
     await prepare(house, { configuration, restart, ...options }, signal);
     await runAgents({ configuration, ...options }, signal);

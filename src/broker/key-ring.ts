@@ -1,3 +1,5 @@
+import type { Finding } from '../finding.ts';
+
 /** A data key as it travels with what it seals: readable only by whoever has the key that it was wrapped with. */
 export interface WrappedKey {
   /** Names the key of the ring. No secret. */
@@ -21,6 +23,8 @@ export interface KeyRing {
   wrap(dataKey: Buffer, signal: AbortSignal): Promise<WrappedKey>;
   /** Throws BROKER_KEY_MISSING where the ring lacks the key, BROKER_TAMPERED or BROKER_KEY_REFUSED where it did not wrap these bytes. */
   unwrap(wrapped: WrappedKey, signal: AbortSignal): Promise<Buffer>;
+  /** What is wrong with how the keys are kept, besides that they cannot be had. */
+  check(): Promise<readonly Finding[]>;
   /** Oldest first. */
   keys(signal: AbortSignal): Promise<readonly RingKey[]>;
   /** Adds a key, which seals from now on; the others stay. Returns its name. Undefined where whoever keeps the ring must do it. */

@@ -1,4 +1,5 @@
 import type { BrokerInspector, BrokerReader } from '../broker/broker.ts';
+import type { KeyRing } from '../broker/key-ring.ts';
 import type { Offset, Position } from '../change/position.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Role } from '../control/agents.ts';
@@ -23,6 +24,8 @@ export interface House {
   logReader(configuration: Configuration, signal: AbortSignal): Promise<BrokerReader>;
   /** Reads the whole log: findings in order, the last one `whole` or `broken`. */
   verifyLog(configuration: Configuration, signal: AbortSignal): AsyncIterable<LogFinding>;
+  /** The keys that seal. Undefined: the configuration asks for no seal. */
+  keyRing(configuration: Configuration): Promise<KeyRing | undefined>;
   /** Does the work of the roles until `signal` aborts, then resolves. Rejects with what stopped them. */
   run(configuration: Configuration, options: RunOptions, signal: AbortSignal): Promise<void>;
   /** Resolves to the exit code. */

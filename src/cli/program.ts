@@ -6,6 +6,7 @@ import type { Session } from './desk.ts';
 import type { FailoverArguments } from './failover.ts';
 import type { ExitCode } from './failure.ts';
 import type { InitOptions } from './init.ts';
+import type { KeysRotateOptions } from './keys.ts';
 import type { ConfiguredOptions } from './lane.ts';
 import type { LogListOptions } from './log.ts';
 import type { RepairArguments } from './repair.ts';
@@ -40,6 +41,7 @@ export function buildProgram(session: Session, finish: (exitCode: ExitCode) => v
   addSetAside(building);
   addMoves(building);
   addLog(building);
+  addKeys(building);
   addDemo(building);
   return program;
 }
@@ -301,6 +303,35 @@ function addLog({ program, session, finish }: Building): void {
     const { logVerify } = await import('./log-verify.ts');
     finish(await logVerify(session, options));
   });
+}
+
+function addKeys({ program, session, finish }: Building): void {
+  const keys = program
+    .command('keys')
+    .description('the keys that seal what the broker holds')
+    .addHelpText('after', '\nExample:\n  changeover keys ls');
+  withConfig(
+    define(keys, {
+      usage: 'ls',
+      says: 'list the keys of the ring by their names, the newest last',
+      example: 'keys ls',
+    }),
+  ).action(async (options: ConfiguredOptions) => {
+    const { keysList } = await import('./keys.ts');
+    finish(await keysList(session, options));
+  });
+  withConfig(
+    define(keys, {
+      usage: 'rotate',
+      says: 'add a key to the ring, which seals from now on, while everything runs; the first one makes the key file',
+      example: 'keys rotate --dry-run',
+    }),
+  )
+    .option('--dry-run', 'say what would be done, and do nothing')
+    .action(async (options: KeysRotateOptions) => {
+      const { keysRotate } = await import('./keys.ts');
+      finish(await keysRotate(session, options));
+    });
 }
 
 function addDemo({ program, session, finish }: Building): void {

@@ -10,7 +10,7 @@ import { ChangeoverError, unreachable } from '../error.ts';
 import type { Helm } from '../helm/helm.ts';
 import type { Source, SourceInspector } from '../source/source.ts';
 import type { Target, TargetInspector } from '../target/target.ts';
-import { entryOpening, sealedBroker, sealedReader } from './seal.ts';
+import { checkSeal, entryOpening, sealedBroker, sealedReader } from './seal.ts';
 
 /* Which adapter stands behind each port. The only file that names them; each is loaded when it is needed. */
 
@@ -153,7 +153,16 @@ async function openCarrying(broker: BrokerPlan, signal: AbortSignal): Promise<Br
   return openLogReader({ folder: broker.folder }, signal);
 }
 
-export async function openBrokerInspector({ broker }: Configuration): Promise<BrokerInspector> {
+export async function openBrokerInspector(configuration: Configuration): Promise<BrokerInspector> {
+  const inspector = await openServerInspector(configuration.broker);
+  return {
+    check: async (signal) => [...(await inspector.check(signal)), ...(await checkSeal(configuration, signal))],
+    forget: (signal) => inspector.forget(signal),
+    [Symbol.asyncDispose]: () => inspector[Symbol.asyncDispose](),
+  };
+}
+
+async function openServerInspector(broker: BrokerPlan): Promise<BrokerInspector> {
   switch (broker.kind) {
     case 'nats':
       return (await import('../broker/nats/inspect.ts')).openNatsInspector({ ...broker, keepMs: broker.retentionMs });

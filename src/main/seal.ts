@@ -2,6 +2,7 @@ import type { Broker, BrokerReader, Entry } from '../broker/broker.ts';
 import type { KeyRing } from '../broker/key-ring.ts';
 import type { Configuration, SealPlan } from '../config/configuration.ts';
 import { unreachable } from '../error.ts';
+import type { Finding } from '../finding.ts';
 
 /* What stands between a broker and whoever appends to it or reads it: the seal, or the refusal of a seal that is not configured. */
 
@@ -20,6 +21,12 @@ export async function openKeyRing(plan: SealPlan): Promise<KeyRing> {
     default:
       return unreachable(plan);
   }
+}
+
+/** What would keep the seal from holding, or the broker from being sealed. */
+export async function checkSeal({ broker, seal }: Configuration, signal: AbortSignal): Promise<readonly Finding[]> {
+  const { sealFindings, unsealedFindings } = await import('../broker/seal/check.ts');
+  return seal ? sealFindings(await openKeyRing(seal), signal) : unsealedFindings(broker.kind);
 }
 
 /** Takes the broker over, also when it throws. */

@@ -1,20 +1,25 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import type { BrokerReader, Entry } from '../../src/broker/broker.ts';
 import type { KeyRing } from '../../src/broker/key-ring.ts';
 import { type MemoryBroker, openMemoryBroker } from '../../src/broker/memory/memory.ts';
+import { sealFindings, unsealedFindings } from '../../src/broker/seal/check.ts';
 import { OpeningKeys } from '../../src/broker/seal/data-keys.ts';
 import { decodeEnvelope } from '../../src/broker/seal/envelope.ts';
+import { openKeyFile } from '../../src/broker/seal/key-file.ts';
 import { Opener } from '../../src/broker/seal/open.ts';
 import { openPlainBroker, openPlainReader } from '../../src/broker/seal/plain.ts';
 import { openSealedReader } from '../../src/broker/seal/reader.ts';
+import { openVaultRing } from '../../src/broker/seal/vault.ts';
 import { openSealedBroker } from '../../src/broker/seal/writer.ts';
 import { offset } from '../../src/change/position.ts';
 import { envelopeOf } from '../../src/change/sealed.ts';
 import { ChangeoverError, type Code, isCode } from '../../src/error.ts';
 import { take } from '../conformance/broker.ts';
 import { first, piece, position, whole, wholes } from './batches.ts';
+import { temporaryFolder } from './folder.ts';
 import { memoryRing } from './keys.ts';
 
 const rejects = (promise: Promise<unknown>, code: Code, says = /./): Promise<void> =>
@@ -206,4 +211,40 @@ suite('sealing', { timeout: 60_000 }, () => {
     await using reader = readerOn(memory, ring);
     await assert.rejects(take(reader, 0, 1, signal), (error) => isCode(error, 'BROKER_NOT_SEALED'));
   });
+});
+
+test('check finds a ring that does not give back what it wrapped, one that others can read, and a broker without a seal', {
+  timeout: 60_000,
+}, async ({ signal }) => {
+  const ring = memoryRing();
+  const found = async (one: KeyRing) =>
+    (await sealFindings(one, signal)).map(({ severity, check, code }) => [severity, check, code]);
+  assert.deepEqual(await found(ring), []);
+  const other = memoryRing();
+  const blocker = (code: Code) => [['blocker', 'seal-keys', code]];
+  assert.deepEqual(
+    await found({ ...ring, unwrap: (wrapped) => other.unwrap(wrapped, signal) }),
+    blocker('BROKER_KEY_MISSING'),
+  );
+  assert.deepEqual(await found({ ...ring, unwrap: async () => Buffer.alloc(32) }), blocker('BROKER_KEY_REFUSED'));
+  assert.deepEqual(await found(openKeyFile('/nowhere/shop.keys')), blocker('BROKER_KEY_UNREACHABLE'));
+  await using folder = await temporaryFolder();
+  const path = join(folder.path, 'shop.keys');
+  await writeFile(path, 'ab'.repeat(32), { mode: 0o640 });
+  assert.deepEqual(await found(openKeyFile(path)), [['warning', 'seal-key-file', undefined]]);
+  await chmod(path, 0o400);
+  assert.deepEqual(await found(openKeyFile(path)), []);
+  assert.deepEqual(unsealedFindings('log'), []);
+  assert.deepEqual(
+    unsealedFindings('nats').map(({ severity, check, cure }) => [severity, check, typeof cure]),
+    [['warning', 'seal', 'string']],
+  );
+  const vaultAt = (address: string) =>
+    openVaultRing({ address, mount: 'transit', key: 'shop', token: 't', namespace: undefined }).check();
+  assert.deepEqual(
+    (await vaultAt('http://vault:8200')).map(({ check }) => check),
+    ['seal-vault-tls'],
+  );
+  for (const address of ['https://vault:8200', 'http://127.0.0.1:8200', 'http://[::1]:8200'])
+    assert.deepEqual(await vaultAt(address), []);
 });

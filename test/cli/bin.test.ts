@@ -10,7 +10,7 @@ import memory from '../../bin/memory.json' with { type: 'json' };
 import { emptyFolder } from './place.ts';
 
 const program = fileURLToPath(new URL('../../bin/changeover', import.meta.url));
-const commands = ['replicate', 'init', 'run', 'capture', 'apply', 'check', 'status', 'wait', 'log', 'demo'];
+const commands = ['replicate', 'init', 'run', 'capture', 'apply', 'check', 'status', 'wait', 'log', 'keys', 'demo'];
 
 interface Start {
   readonly cwd?: string;
@@ -42,7 +42,8 @@ async function oldNode(cwd: string): Promise<string> {
 
 test('every command has help with an example, and help prints no warning', async () => {
   const log = ['ls', 'show', 'verify'].map((verb) => ['log', verb]);
-  const helps = [...commands.map((command) => [command]), ...log].map(async (words) => {
+  const keys = ['ls', 'rotate'].map((verb) => ['keys', verb]);
+  const helps = [...commands.map((command) => [command]), ...log, ...keys].map(async (words) => {
     const { out, err, exitCode } = await run([...words, '--help']);
     assert.match(out, new RegExp(`Example:\\n  changeover ${words.join(' ')}`), words.join(' '));
     assert.deepEqual([err, exitCode], ['', 0]);

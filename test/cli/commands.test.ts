@@ -6,7 +6,7 @@ import type { Configuration } from '../../src/config/configuration.ts';
 import type { Code } from '../../src/error.ts';
 import type { Finding } from '../../src/finding.ts';
 import { at } from '../control/facts.ts';
-import { changeover, failing, houseWith, profile, source, target } from './fake-house.ts';
+import { changeover, failing, houseWith, profile, ring, source, target } from './fake-house.ts';
 import { configuredFolder, emptyFolder } from './place.ts';
 
 test('status says the verdict first, then where each part stands', async () => {
@@ -305,4 +305,34 @@ test('a configuration with problems lists each in a line', async () => {
   const { err, exitCode } = await changeover(['status'], folder);
   assert.equal(exitCode, 2);
   assert.match(err, /^CONFIG_INVALID changeover\.yaml:6:1 hartbeat: .*\nchangeover\.yaml:7:12 heartbeat: .*\nhint: /);
+});
+
+test('keys ls tells which key seals, and keys rotate adds one, unless it is only asked', async () => {
+  await using folder = await configuredFolder();
+  const held = ring();
+  const house = houseWith({ keyRing: () => Promise.resolve(held) });
+  const listed = async () => (await changeover(['keys', 'ls'], { ...folder, house })).out;
+  const before = await listed();
+  assert.match(before, /^2 keys in key file shop\.keys\n\n {2}[0-9a-f]{12} {2}opens\n {2}[0-9a-f]{12} {2}seals, /);
+  assert.match((await changeover(['keys', 'rotate', '--dry-run'], { ...folder, house })).out, /^NOTHING DONE: /);
+  assert.equal(await listed(), before);
+  const { out } = await changeover(['keys', 'rotate'], { ...folder, house });
+  const [, key = ''] = /^ROTATED: ([0-9a-f]{12}) seals/.exec(out) ?? assert.fail(out);
+  assert.match(await listed(), new RegExp(`^3 keys .*\\n {2}${key} {2}seals, [^\\n]*\\n$`, 's'));
+});
+
+test('keys refuses what is not ours to rotate, and says where a ring is missing', async () => {
+  await using folder = await configuredFolder();
+  const given = { ...ring(), rotate: undefined };
+  const refused = await changeover(['keys', 'rotate'], {
+    ...folder,
+    house: houseWith({ keyRing: () => Promise.resolve(given) }),
+  });
+  assert.match(refused.err, /^CLI_REFUSED The key file shop\.keys is kept by whoever starts us\nhint: /);
+  assert.equal(refused.exitCode, 3);
+  const none = await changeover(['keys', 'ls'], {
+    ...folder,
+    house: houseWith({ keyRing: () => Promise.resolve(undefined) }),
+  });
+  assert.match(none.err, /^CLI_NOTHING_HERE The configuration asks for no seal\nhint: /);
 });

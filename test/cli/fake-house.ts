@@ -1,5 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { BrokerInspector, BrokerReader, Entry } from '../../src/broker/broker.ts';
+import type { KeyRing } from '../../src/broker/key-ring.ts';
+import { openKeyList } from '../../src/broker/seal/key-list.ts';
 import type { Batch } from '../../src/change/change.ts';
 import { epoch, type Offset, offset } from '../../src/change/position.ts';
 import type { SourceProfile } from '../../src/change/profile.ts';
@@ -152,6 +154,16 @@ export const broker: BrokerInspector = {
   forget: () => Promise.resolve(),
 };
 
+/** Two keys in this process. */
+export function ring(): KeyRing {
+  const held = { text: `${'ab'.repeat(32)} ${'cd'.repeat(32)}` };
+  return openKeyList({
+    name: 'key file shop.keys',
+    read: async () => held.text,
+    add: async (key) => void (held.text += `\n${key}`),
+  });
+}
+
 /** A house in which all is well, but for the changes. */
 export const houseWith = (changes: Partial<House> = {}): House => ({
   sourceInspector: () => Promise.resolve(source),
@@ -165,6 +177,7 @@ export const houseWith = (changes: Partial<House> = {}): House => ({
     yield { kind: 'segment', first: offset(0), next: offset(2), total };
     yield { kind: 'whole', stream: 'stream-1', first: offset(0), state: { next: offset(2), end: at(1000) }, total };
   },
+  keyRing: () => Promise.resolve(ring()),
   run: (_configuration, { report }) => Promise.resolve(report('at work')),
   demo: () => Promise.resolve(0),
   ...changes,

@@ -67,6 +67,8 @@ const answers: readonly (readonly [readonly string[], string, ReturnType<typeof 
   [['log', 'ls', '--limit', '1'], 'changeover.log.ls/1', houseWith()],
   [['log', 'show', '1'], 'changeover.log.show/1', houseWith()],
   [['log', 'verify'], 'changeover.log.verify/1', brokenLog],
+  [['keys', 'ls'], 'changeover.keys.ls/1', houseWith()],
+  [['keys', 'rotate'], 'changeover.keys.rotate/1', houseWith()],
   [['run'], 'changeover.report/1', houseWith()],
   [['run', '--print-config'], 'changeover.config/1', houseWith()],
 ];

@@ -4,5 +4,6 @@ import { overBroker } from './over-broker.ts';
 overBroker({
   name: 'Kafka',
   kind: kafka,
+  isSealed: true,
   plan: ({ port }) => ({ kafka: { bootstrap: `127.0.0.1:${port}`, topic: 'shop' } }),
 });

@@ -4,5 +4,6 @@ import { overBroker } from './over-broker.ts';
 overBroker({
   name: 'NATS JetStream',
   kind: nats,
+  isSealed: true,
   plan: ({ port }) => ({ nats: { servers: `nats://127.0.0.1:${port}`, stream: 'shop' } }),
 });

@@ -11,10 +11,12 @@ export interface OverBroker {
   readonly kind: Kind;
   /** What stands under `broker:` in the plan. */
   readonly plan: (server: BrokerServer) => object;
+  /** Whether what it carries is sealed. */
+  readonly isSealed?: boolean;
 }
 
 /** PostgreSQL to PostgreSQL over a real broker, through bin/changeover. */
-export function overBroker({ name, kind, plan }: OverBroker): void {
+export function overBroker({ name, kind, plan, isSealed = false }: OverBroker): void {
   const skip = skipReason(kind);
   if (skip !== undefined) {
     test(`PostgreSQL to PostgreSQL over ${name}`, { skip }, () => undefined);
@@ -26,17 +28,21 @@ export function overBroker({ name, kind, plan }: OverBroker): void {
   });
   after(() => server?.[Symbol.asyncDispose]());
 
-  test(`PostgreSQL to PostgreSQL over ${name}, which is killed on the way`, async () => {
+  const sealed = isSealed ? ', sealed' : '';
+  test(`PostgreSQL to PostgreSQL over ${name}${sealed}, which is killed on the way`, async () => {
     assert.ok(server);
     await using story = await openStory();
     const { primary, secondary } = story.sides;
     const places = { primary: { postgres: primary }, secondary: { postgres: secondary } };
-    const whole = { name: story.name, sites: places, primary: 'primary', broker: plan(server) };
+    const broker = { ...plan(server), ...(isSealed && { seal: { key_file: './shop.keys' } }) };
+    const whole = { name: story.name, sites: places, primary: 'primary', broker };
     await writeFile(join(story.desk.folder, 'changeover.yaml'), JSON.stringify(whole));
+    if (isSealed) assert.equal((await story.desk.ask('keys', 'rotate')).exitCode, 0);
     const run = story.desk.start('run');
     await story.write(20);
     await story.settles();
 
+    if (isSealed) assert.equal((await story.desk.ask('keys', 'rotate')).exitCode, 0);
     await server.kill();
     await story.write(20);
     await run.says(/capture primary: retrying: BROKER_UNREACHABLE .*\n.*hint: /);
@@ -56,9 +62,9 @@ export function overBroker({ name, kind, plan }: OverBroker): void {
     assert.ok(Number(entries) > 0);
     // One node alone is never beyond reproach.
     const { findings } = await story.desk.ask('check');
-    assert.ok(
-      (findings as readonly Finding[]).some(({ site, check }) => site === 'broker' && check === 'broker-durability'),
-    );
+    const found = (findings as readonly Finding[]).flatMap(({ site, check }) => (site === 'broker' ? [check] : []));
+    assert.ok(found.includes('broker-durability'));
+    assert.equal(found.includes('seal'), !isSealed);
     const { next } = await story.desk.ask('log', 'ls');
     assert.ok(Number(next) >= Number(entries));
     await run.stop('SIGTERM');

@@ -1,12 +1,31 @@
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ChangeoverError } from '../../error.ts';
+import type { Finding } from '../../finding.ts';
 import type { KeyRing } from '../key-ring.ts';
 import { openKeyList } from './key-list.ts';
 
 /** A ring in a file of its own, which is read again for every new data key and for every key that is met for the first time. */
-export const openKeyFile = (path: string): KeyRing =>
-  openKeyList({ name: `key file ${path}`, read: () => content(path), add: (key) => addKey(path, key) });
+export const openKeyFile = (path: string): KeyRing => ({
+  ...openKeyList({ name: `key file ${path}`, read: () => content(path), add: (key) => addKey(path, key) }),
+  async check(): Promise<readonly Finding[]> {
+    // One that is not there is found by who wants a key of it.
+    const mode = await stat(path).then(
+      (found) => found.mode & 0o777,
+      () => 0o600,
+    );
+    if ((mode & 0o077) === 0) return [];
+    return [
+      {
+        severity: 'warning',
+        check: 'seal-key-file',
+        site: 'broker',
+        message: `Others than its owner may use the key file ${path} (mode ${mode.toString(8)})`,
+        cure: `chmod 600 ${path}`,
+      },
+    ];
+  },
+});
 
 async function content(path: string): Promise<string> {
   try {

@@ -1,4 +1,5 @@
 import { ChangeoverError } from '../../error.ts';
+import type { Finding } from '../../finding.ts';
 import type { KeyRing, RingKey, WrappedKey } from '../key-ring.ts';
 
 /* Keys that never leave a HashiCorp Vault: its transit engine wraps and unwraps.
@@ -37,6 +38,19 @@ export function openVaultRing(place: VaultPlace): KeyRing {
       const found = await transit('POST', `decrypt/${path}`, { ciphertext: bytes.toString() }, signal);
       return Buffer.from(textIn(found, 'plaintext'), 'base64');
     },
+    async check(): Promise<readonly Finding[]> {
+      const { protocol, hostname } = new URL(address);
+      if (protocol === 'https:' || loopback.test(hostname)) return [];
+      return [
+        {
+          severity: 'warning',
+          check: 'seal-vault-tls',
+          site: 'broker',
+          message: `The token and the data keys go to the Vault at ${address} in the clear`,
+          cure: `# changeover.yaml\nbroker: { seal: { vault: { address: "${address.replace(/^http:/, 'https:')}" } } }`,
+        },
+      ];
+    },
     async keys(signal: AbortSignal): Promise<readonly RingKey[]> {
       const found = await transit('GET', `keys/${path}`, undefined, signal);
       const latest = found['latest_version'];
@@ -52,6 +66,8 @@ export function openVaultRing(place: VaultPlace): KeyRing {
     },
   };
 }
+
+const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
 
 interface Asking {
   readonly place: VaultPlace;
