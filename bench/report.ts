@@ -2,6 +2,7 @@ import { availableParallelism, cpus, totalmem } from 'node:os';
 import type { Round, Way } from './catchup.ts';
 import { type Latency, median } from './latency.ts';
 import { settings } from './pair.ts';
+import type { SealMedians, SealRound, SealWay } from './seal.ts';
 import type { SnapshotRound } from './snapshot.ts';
 
 /** Everything that was measured, as `--json` prints it. Fields of what was left out are missing. */
@@ -28,6 +29,7 @@ export interface Report {
   readonly catchUp?: { readonly rounds: readonly Round[]; readonly medians: CatchUpMedians };
   readonly latency?: { readonly native: Latency; readonly changeover: Latency };
   readonly snapshot?: { readonly rounds: readonly SnapshotRound[]; readonly medians: SnapshotMedians };
+  readonly seal?: { readonly rounds: readonly SealRound[]; readonly medians: SealMedians };
   /** The most memory that Changeover's process ever held. */
   readonly rssBytesMax: number;
 }
@@ -129,6 +131,7 @@ Every secondary was equal to the primary after every measurement.`,
   if (report.catchUp) parts.push(printedCatchUp(report.catchUp));
   if (report.latency) parts.push(printedLatency(report.latency));
   if (report.snapshot) parts.push(printedSnapshot(report.snapshot));
+  if (report.seal) parts.push(printedSeal(report.seal));
   parts.push(`Most memory of Changeover's process, capture and apply together: ${mb(report.rssBytesMax)}`);
   return `${parts.join('\n\n')}\n`;
 }
@@ -180,5 +183,25 @@ ${table([
     times(medians.changeoverToCopy),
     rounds.map(({ changeoverMs }) => seconds(changeoverMs / 1000)).join(' '),
   ],
+])}`;
+}
+
+export function printedSeal({ rounds, medians }: NonNullable<Report['seal']>): string {
+  const speed = (of: (round: SealRound) => number): string =>
+    `${Math.round(median(rounds.map((round) => round.bytes / 1e6 / (of(round) / 1000))))} MB/s`;
+  const row = (what: string, of: (way: SealWay) => number, ratio: number): readonly string[] => [
+    what,
+    speed(({ plain }) => of(plain)),
+    speed(({ sealed }) => of(sealed)),
+    times(ratio),
+    rounds.map(({ plain, sealed }) => times(of(plain) / of(sealed))).join(' '),
+  ];
+  return `The log sealed and not, batches of 1 MB one at a time, durable
+${table([
+  ['', 'plain', 'sealed', 'to plain', 'each round'],
+  row('append', ({ appendMs }) => appendMs, medians.appendToPlain),
+  row('read', ({ readMs }) => readMs, medians.readToPlain),
+  row('append and read', ({ appendMs, readMs }) => appendMs + readMs, medians.bothToPlain),
+  row('the same, by processor time', ({ cpuMs }) => cpuMs, medians.cpuToPlain),
 ])}`;
 }

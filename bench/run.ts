@@ -8,7 +8,8 @@ import { fdatasyncMs } from './disk.ts';
 import { measureLatency } from './latency.ts';
 import { subscribeNative } from './native.ts';
 import { openPair, type Pair, primaryDatabase, settings } from './pair.ts';
-import { catchUpMedians, printed, type Report, snapshotMedians, systemOf } from './report.ts';
+import { catchUpMedians, printed, printedSeal, type Report, snapshotMedians, systemOf } from './report.ts';
+import { measureSeal, sealMedians } from './seal.ts';
 import { measureSnapshot, type SnapshotRound } from './snapshot.ts';
 import { setPulse, tables } from './workload.ts';
 
@@ -17,7 +18,7 @@ const usage = `npm run bench -- [options]
   --scale N        hundred thousands of accounts (default 10)
   --rounds N       how often catch-up and snapshot are measured (default 3)
   --connections N  that the snapshot is read through (default: as Changeover comes)
-  --only PART      latency, catchup or snapshot (default: all of them)
+  --only PART      latency, catchup, snapshot or seal (default: all of them; seal alone needs no server)
   --profile DIR    write processor profiles of Changeover's process there; read them with: node bench/profile.ts DIR
   --json           print the report as JSON (schema changeover.bench/1)`;
 
@@ -48,7 +49,8 @@ function optionsOf(args: readonly string[]): Options | undefined {
     const [changes, scale, rounds] = [values.changes, values.scale, values.rounds].map(Number);
     const isCount = (value: number | undefined): value is number => Number.isSafeInteger(value) && (value ?? 0) >= 1;
     if (!isCount(changes) || !isCount(scale) || !isCount(rounds)) return undefined;
-    if (values.only !== undefined && !['latency', 'catchup', 'snapshot'].includes(values.only)) return undefined;
+    if (values.only !== undefined && !['latency', 'catchup', 'snapshot', 'seal'].includes(values.only))
+      return undefined;
     const connections = values.connections === undefined ? undefined : Number(values.connections);
     if (connections !== undefined && !isCount(connections)) return undefined;
     return { changes, scale, rounds, only: values.only, profiles: values.profile, connections, json: values.json };
@@ -134,6 +136,8 @@ async function measure(options: Options, signal: AbortSignal): Promise<Report> {
     say('Latency ...');
     latency = await bothLatencies(it, scale, signal);
   }
+  let seal: Report['seal'];
+  if (only === undefined) seal = await sealed(rounds, signal);
   rssBytesMax = Math.max(rssBytesMax, (await agent.usage()).rssBytesMax, ...snapped.map((one) => one.rssBytesMax));
   return {
     schema: 'changeover.bench/1',
@@ -143,9 +147,16 @@ async function measure(options: Options, signal: AbortSignal): Promise<Report> {
     options: { changes, scale, rounds, only },
     ...(caught.length > 0 && { catchUp: { rounds: caught, medians: catchUpMedians(caught, changes) } }),
     ...(latency && { latency }),
+    ...(seal && { seal }),
     ...(snapped.length > 0 && { snapshot: { rounds: snapped, medians: snapshotMedians(snapped) } }),
     rssBytesMax,
   };
+}
+
+async function sealed(rounds: number, signal: AbortSignal): Promise<NonNullable<Report['seal']>> {
+  say(`What the seal costs, ${rounds} rounds ...`);
+  const took = await measureSeal(rounds, signal);
+  return { rounds: took, medians: sealMedians(took) };
 }
 
 /** One after the other, each alone. */
@@ -179,8 +190,13 @@ if (!options) {
   const stop = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
   try {
-    const report = await measure(options, stop.signal);
-    console.log(options.json ? JSON.stringify(report, undefined, 2) : printed(report));
+    if (options.only === 'seal') {
+      const seal = await sealed(options.rounds, stop.signal);
+      console.log(options.json ? JSON.stringify({ seal }, undefined, 2) : printedSeal(seal));
+    } else {
+      const report = await measure(options, stop.signal);
+      console.log(options.json ? JSON.stringify(report, undefined, 2) : printed(report));
+    }
   } catch (error) {
     if (!stop.signal.aborted) console.error(error);
     process.exitCode = stop.signal.aborted ? 130 : 1;

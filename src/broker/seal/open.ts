@@ -1,19 +1,13 @@
 import { createDecipheriv } from 'node:crypto';
-import { promisify } from 'node:util';
-import { zstdDecompress, zstdDecompressSync } from 'node:zlib';
 import type { Batch } from '../../change/change.ts';
 import { decodeBatch } from '../../change/codec.ts';
 import { isSame } from '../../change/position.ts';
 import { envelopeOf } from '../../change/sealed.ts';
 import { ChangeoverError, isCode } from '../../error.ts';
 import type { Entry } from '../broker.ts';
+import { decompress } from './compression.ts';
 import type { OpeningKeys } from './data-keys.ts';
 import { decodeEnvelope, type Envelope, linkOf, nonceOf } from './envelope.ts';
-import { inPoolFromBytes } from './pool.ts';
-
-const decompress = promisify(zstdDecompress);
-/** No batch is larger: what was sealed is ours, and still nobody allocates without a limit. */
-const batchBytesMax = 1024 ** 3;
 
 /** Opens the entries of a stream, one after the other, and proves of each that the writer sealed it, for this stream, at this place, in
  *  this epoch, right behind the one before. */
@@ -36,11 +30,7 @@ export class Opener {
     const why = this.#misfit(entry, envelope);
     if (why !== undefined) throw tampered(entry, why);
     const compressed = opened(entry, envelope, await this.#dataKey(entry, envelope, signal));
-    const batch = decodeBatch(
-      compressed.length < inPoolFromBytes
-        ? zstdDecompressSync(compressed, { maxOutputLength: batchBytesMax })
-        : await decompress(compressed, { maxOutputLength: batchBytesMax }),
-    );
+    const batch = decodeBatch(await decompress(compressed));
     if (!isSameOutside(batch, entry.batch)) throw tampered(entry, 'the positions beside it are not those within');
     const { previous } = envelope.head;
     const link = linkOf(bytes);

@@ -1,21 +1,15 @@
 import { createCipheriv } from 'node:crypto';
-import { promisify } from 'node:util';
-import { constants, zstdCompress, zstdCompressSync } from 'node:zlib';
 import type { Batch } from '../../change/change.ts';
 import { bytesOf, encodeBatch } from '../../change/codec.ts';
 import { type Epoch, nextOffset, type Offset, offset, type Position } from '../../change/position.ts';
 import { assert, ChangeoverError } from '../../error.ts';
 import type { Broker, BrokerReader } from '../broker.ts';
 import type { KeyRing } from '../key-ring.ts';
+import { compress } from './compression.ts';
 import { OpeningKeys, renewMs, SealingKey } from './data-keys.ts';
 import { encodeEnvelope, encodeHead, linkOf, noLink, nonceOf } from './envelope.ts';
 import { lastEntry } from './last-entry.ts';
 import { Opener } from './open.ts';
-import { inPoolFromBytes } from './pool.ts';
-
-const compress = promisify(zstdCompress);
-/** The fastest of its levels: what it leaves in costs less than the time that a better one takes. */
-const compression = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
 /** What is sealed before it is appended at once: at the most what every broker takes as one group of its own, whole or not at all. */
 const groupBytesMax = 2 * 1024 * 1024;
@@ -185,8 +179,7 @@ class SealedBroker implements Broker {
 
   async #sealed({ epoch, batch }: Waiting, { next, link }: Standing): Promise<Buffer> {
     const plain = encodeBatch(batch);
-    const compressed =
-      plain.length < inPoolFromBytes ? zstdCompressSync(plain, compression) : await compress(plain, compression);
+    const compressed = await compress(plain);
     const dataKey = await this.#key.now(this.#unhurried);
     const { key, wrapped, count } = dataKey;
     // Before it is used: a count may be left out, and never comes twice, whatever becomes of the append.
