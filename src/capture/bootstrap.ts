@@ -22,7 +22,7 @@ export async function bootstrap(
   signal: AbortSignal,
 ): Promise<Position> {
   // A lane that was refused because another one's slot stands there must not take that slot for its own when it is tried again:
-  // so the broker holds nothing before something of ours stands at the source.
+  // so the broker holds nothing before the source claimed what it is about to make, by what nobody else's has.
   const again = !(await broker.isEmpty());
   const told = again && openReader ? await toldBefore(openReader, signal) : [];
   for await (const piece of source.snapshot({ again, told }, signal)) {

@@ -10,8 +10,8 @@ export interface Source extends AsyncDisposable {
   /** The whole content and schema as of one position, as one run of pieces whose last has `end` = that position; `read(end)`
    *  continues without a gap. Makes whatever the source needs for that (a slot). `again`: the broker has pieces of an earlier call,
    *  so what that call left at the source is ours to discard; else throws SOURCE_SLOT_FOREIGN when something stands there. The first
-   *  piece comes empty, as soon as something was made at the source: once it is in the broker, that is known to be ours; where the
-   *  caller leaves before it asks for the next one, it is taken away again. With the messages that those pieces held in `told`, it may go
+   *  piece tells at most what is about to be made at the source, so that it is known to be ours once it stands there: nothing that
+   *  lasts is there before the caller asks for the next one. With the messages that those pieces held in `told`, it may go
    *  on where they end: then no piece `starts`, and what it does not send again stands there. Else the first piece alone `starts`. Throws SOURCE_UNREACHABLE, SOURCE_PRIVILEGE, SOURCE_UNSUITABLE. */
   snapshot(options: SnapshotRequest, signal: AbortSignal): AsyncIterable<Batch>;
   /** Batches committed after `after`. Pull-driven: what is ready when pulled comes as one batch. Proves first that the source

@@ -63,15 +63,9 @@ export function openMemorySource({ pieceBytesMax }: MemorySourceOptions): Memory
 
   async function* snapshot(again: boolean, signal: AbortSignal): AsyncGenerator<Batch> {
     if (kept && !again) throw new ChangeoverError('SOURCE_SLOT_FOREIGN', 'Something is kept here for somebody else');
+    yield { after: undefined, starts: true, changes: [], end: undefined };
     kept = end;
     const here = end;
-    let isTaken = false;
-    try {
-      yield { after: undefined, starts: true, changes: [], end: undefined };
-      isTaken = true;
-    } finally {
-      if (!isTaken) kept = undefined;
-    }
     const all = rows.all();
     const tables = all.map(({ table }) => table);
     const piece = (changes: readonly Change[], end?: Position): Batch => ({

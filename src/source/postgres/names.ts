@@ -11,3 +11,6 @@ export function namesOf(lane: string): { readonly slot: string; readonly publica
   }
   return { slot: name, publication: name };
 }
+
+/** A slot for one passing use, by the server's process that holds it. */
+export const passingName = (backend: string): string => `changeover_copy_${backend}`;

@@ -15,14 +15,23 @@ import { Assembly, type Sized } from './assemble.ts';
 import { installTriggers } from './ddl/install.ts';
 import { DdlReader, isDdlMessage } from './ddl/reader.ts';
 import { Cutter, type Excerpts } from './excerpt.ts';
-import { namesOf } from './names.ts';
+import { namesOf, passingName } from './names.ts';
 import { decodeMessage } from './pgoutput.ts';
-import { progressOf } from './progress.ts';
+import { type Claim, claimedMessage, claimOf, progressOf } from './progress.ts';
 import { ensurePublication, proveExcerpts } from './publication.ts';
 import { openReaders } from './readers.ts';
 import { Relations } from './relations.ts';
 import { isReachable, resumedPieces } from './resume.ts';
-import { backendOf, createSlot, endBackend, identifySystem, proveReachable, slotState } from './slot.ts';
+import {
+  backendOf,
+  createPassingSlot,
+  endBackend,
+  identifySystem,
+  keepSlot,
+  proveReachable,
+  type SlotState,
+  slotState,
+} from './slot.ts';
 import { snapshotPieces } from './snapshot.ts';
 import { Standing } from './standing.ts';
 import { WalStream } from './wal.ts';
@@ -73,6 +82,10 @@ export function postgresSource(options: PostgresSourceOptions): Source {
       const { system, end } = await identifySystem(walsender);
       const backend = await backendOf(walsender);
       const leftover = await slotState(control, slot);
+      const claim = claimOf(told);
+      if (leftover && !again)
+        throw new ChangeoverError('SOURCE_SLOT_FOREIGN', `The primary already has a slot ${slot}, and this log is new`);
+      if (leftover) proveOurs(leftover, claim, { slot, system });
       const opening = again ? progressOf(told) : undefined;
       // What catches up with a former copy carries tables whole.
       if (opening && leftover && !excerpts && isReachable(opening, { system, end, slot: leftover, name: slot })) {
@@ -86,21 +99,21 @@ export function postgresSource(options: PostgresSourceOptions): Source {
         }
         if (isResumed) return;
       }
-      if (leftover) await dropLeftover(control, slot, { ours: again, pid: leftover.activePid });
+      if (leftover) await dropLeftover(control, slot, leftover.activePid);
       await installTriggers(control, { slot, publication });
       await ensurePublication(control, publication, options);
-      const { consistentPoint, snapshot } = await createSlot(walsender, slot).catch(async (error: unknown) => {
-        // The server waits there for transactions that are open, and does not look whether we are still there.
-        if (signal.aborted) await endBackend(() => open(AbortSignal.timeout(endMsMax)), backend);
-        throw error;
-      });
-      let isTaken = false;
-      try {
-        yield { after: undefined, starts: true, changes: [], end: undefined };
-        isTaken = true;
-      } finally {
-        if (!isTaken) await dropUntaken(walsender, slot);
-      }
+      const passing = passingName(backend);
+      const { consistentPoint, snapshot } = await createPassingSlot(walsender, passing).catch(
+        async (error: unknown) => {
+          // The server waits there for transactions that are open, and does not look whether we are still there.
+          if (signal.aborted) await endBackend(() => open(AbortSignal.timeout(endMsMax)), backend);
+          throw error;
+        },
+      );
+      const before = claim?.slot === slot && claim.origin === system ? claim.at : [];
+      const claimed = claimedMessage({ slot, origin: system, at: before }, consistentPoint);
+      yield { after: undefined, starts: true, changes: [claimed], end: undefined };
+      await keepSlot(control, passing, slot);
       // The export lives only while the walsender connection does nothing else.
       await using readers = await openReaders({ open, snapshot, count: copyConnections }, signal);
       const at = positionOf(system, consistentPoint);
@@ -230,22 +243,25 @@ export function postgresSource(options: PostgresSourceOptions): Source {
   }
 }
 
-/** Removes what an interrupted snapshot of ours left. A slot that our log knows nothing of belongs to somebody else. */
-async function dropLeftover(
-  control: Connection,
-  slot: string,
-  { ours, pid }: { readonly ours: boolean; readonly pid: number | undefined },
-): Promise<void> {
-  if (!ours) {
-    throw new ChangeoverError('SOURCE_SLOT_FOREIGN', `The primary already has a slot ${slot}, and this log is new`);
-  }
-  if (pid !== undefined) await freeSlot(control, pid);
-  await control.rows('SELECT pg_catalog.pg_drop_replication_slot($1)', [slot]);
+/** A slot that our log does not claim belongs to somebody else. A claim that was trimmed is as good: it was made true before anything
+ *  came behind it that could trim it. */
+function proveOurs(
+  found: SlotState,
+  claim: Claim | undefined,
+  names: { readonly slot: string; readonly system: string },
+): void {
+  const { slot, system } = names;
+  if (!claim || (claim.slot === slot && claim.origin === system && claim.at.includes(found.confirmed))) return;
+  throw new ChangeoverError(
+    'SOURCE_SLOT_FOREIGN',
+    `The primary has a slot ${slot} at ${formatLsn(found.confirmed)}, where this log never made one`,
+  );
 }
 
-/** Of a slot that the broker does not know of, and never will. One that cannot be dropped stays, and is refused as foreign. */
-async function dropUntaken(walsender: Connection, slot: string): Promise<void> {
-  await walsender.rows(`DROP_REPLICATION_SLOT ${quoteIdentifier(slot)} WAIT`).catch(() => undefined);
+/** Removes what an interrupted snapshot of ours left. */
+async function dropLeftover(control: Connection, slot: string, pid: number | undefined): Promise<void> {
+  if (pid !== undefined) await freeSlot(control, pid);
+  await control.rows('SELECT pg_catalog.pg_drop_replication_slot($1)', [slot]);
 }
 
 const freeMsMax = 5000;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Message } from '../../change/change.ts';
 import type { Position } from '../../change/position.ts';
 import { type Table, tableName } from '../../change/table.ts';
-import { lsn, positionOf } from '../../engine/postgres/lsn.ts';
+import { type Lsn, lsn, positionOf } from '../../engine/postgres/lsn.ts';
 import type { Range } from './ranges.ts';
 
 /* What a snapshot tells of itself on its way through the broker, for whoever goes on with it after a crash. JSON in messages, which
@@ -12,6 +12,8 @@ import type { Range } from './ranges.ts';
 const prefix = 'changeover copy';
 
 type Told =
+  /** Before the slot is made: one of this name that stands exactly at one of these places is ours. */
+  | { readonly told: 'claimed'; readonly slot: string; readonly origin: string; readonly at: readonly string[] }
   /** Begins a copy, or goes on with one: what was told before is in here, or void. */
   | {
       readonly told: 'opened';
@@ -55,6 +57,20 @@ export interface Opening {
   readonly parts: ReadonlyMap<string, Parts>;
 }
 
+/** A slot, by what nobody else's has: it stands where it was made until the copy is whole, and each is made at a place of its own. */
+export interface Claim {
+  readonly slot: string;
+  readonly origin: string;
+  /** Those of the runs before it, too: what a dead process asked for may come to stand late. The last is this run's. */
+  readonly at: readonly Lsn[];
+}
+
+const claimedMax = 8;
+
+/** Claims one more place. */
+export const claimedMessage = ({ slot, origin, at }: Claim, more: Lsn): Message =>
+  message({ told: 'claimed', slot, origin, at: [...at, more].slice(-claimedMax).map(String) });
+
 export const openedMessage = ({ at, changes, tables, copied, parts }: Opening): Message =>
   message({
     told: 'opened',
@@ -86,6 +102,18 @@ export const fingerprint = (oid: string, { identity, columns }: Table): string =
     .update(JSON.stringify([oid, identity, columns]))
     .digest('base64url')
     .slice(0, 22);
+
+/** What the last run of pieces claimed. Undefined: the messages do not reach back to its beginning. */
+export function claimOf(messages: readonly Message[]): Claim | undefined {
+  let claim: Claim | undefined;
+  for (const one of messages) {
+    if (one.prefix !== prefix) continue;
+    const told = JSON.parse(one.content.toString()) as Told;
+    if (told.told === 'claimed')
+      claim = { slot: told.slot, origin: told.origin, at: told.at.map((at) => lsn(BigInt(at))) };
+  }
+  return claim;
+}
 
 /** How far a snapshot came, by its messages in their order. Undefined: it told nothing that one could go on with. */
 export function progressOf(messages: readonly Message[]): Opening | undefined {

@@ -3,6 +3,7 @@ import type { Connection } from '../../engine/postgres/connect.ts';
 import { type Lsn, positionOf } from '../../engine/postgres/lsn.ts';
 import { isCode } from '../../error.ts';
 import { catchUp } from './catch-up.ts';
+import { passingName } from './names.ts';
 import type { Opening } from './progress.ts';
 import { openReaders } from './readers.ts';
 import { backendOf, createPassingSlot, endBackend, identifySystem, proveReachable, type SlotState } from './slot.ts';
@@ -32,7 +33,7 @@ export async function* resumedPieces(options: ResumeOptions, signal: AbortSignal
     options;
   const { system } = await identifySystem(walsender);
   const backend = await backendOf(walsender);
-  const passing = await createPassingSlot(walsender, `changeover_copy_${backend}`).catch(async (error: unknown) => {
+  const passing = await createPassingSlot(walsender, passingName(backend)).catch(async (error: unknown) => {
     // No slot is free at the primary: beginning again needs none but our own.
     if (isCode(error, 'SOURCE_BUSY')) return undefined;
     // The server waits there for transactions that are open, and does not look whether we are still there.

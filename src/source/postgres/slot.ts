@@ -1,5 +1,6 @@
 import { type Position } from '../../change/position.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
+import { sqlState } from '../../engine/postgres/failure.ts';
 import { quoteIdentifier } from '../../engine/postgres/identifier.ts';
 import { formatLsn, type Lsn, parseLsn } from '../../engine/postgres/lsn.ts';
 import { ChangeoverError } from '../../error.ts';
@@ -42,22 +43,33 @@ export interface CreatedSlot {
   readonly snapshot: string;
 }
 
-/** Creates the slot. The exported snapshot is the state at exactly its first position, and lives while `walsender` does nothing else.
- *  Waits for every transaction that is open now. The old spelling of the option: servers before 15 know no other. */
-export const createSlot = (walsender: Connection, slot: string): Promise<CreatedSlot> => create(walsender, slot, '');
-
-/** As `createSlot`, but the slot goes with the connection: only its snapshot is of use. */
-export const createPassingSlot = (walsender: Connection, slot: string): Promise<CreatedSlot> =>
-  create(walsender, slot, 'TEMPORARY ');
-
-async function create(walsender: Connection, slot: string, temporary: string): Promise<CreatedSlot> {
+/** Creates a slot that goes with the connection. The exported snapshot is the state at exactly its first position, and lives while
+ *  `walsender` does nothing else. Waits for every transaction that is open now. The old spelling of the option: servers before 15
+ *  know no other. */
+export async function createPassingSlot(walsender: Connection, slot: string): Promise<CreatedSlot> {
   const [row] = await walsender.rows(
-    `CREATE_REPLICATION_SLOT ${quoteIdentifier(slot)} ${temporary}LOGICAL pgoutput EXPORT_SNAPSHOT`,
+    `CREATE_REPLICATION_SLOT ${quoteIdentifier(slot)} TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT`,
   );
   const [, consistentPoint, snapshot] = row ?? [];
   if (!consistentPoint || !snapshot) throw new ChangeoverError('SOURCE_PROTOCOL', 'The primary exported no snapshot');
   return { consistentPoint: parseLsn(consistentPoint), snapshot };
 }
+
+/** Makes a lasting slot that stands where the passing one does. Throws SOURCE_SLOT_BUSY when one of its name came to be there: whose it is
+ *  shows at the next start.
+ *  https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-REPLICATION */
+export async function keepSlot(control: Connection, passing: string, slot: string): Promise<void> {
+  await control
+    .rows(`SELECT pg_catalog.pg_copy_logical_replication_slot($1, $2, false, 'pgoutput')`, [passing, slot])
+    .catch((cause: unknown) => {
+      if (sqlState(cause) !== duplicateObject) throw cause;
+      throw new ChangeoverError('SOURCE_SLOT_BUSY', `A slot ${slot} came to stand at the primary before ours`, {
+        cause,
+      });
+    });
+}
+
+const duplicateObject = '42710';
 
 /** The server's process behind a connection. */
 export async function backendOf(connection: Connection): Promise<string> {

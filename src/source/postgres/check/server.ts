@@ -43,20 +43,30 @@ function walLevel({ walLevel: level }: Server): Found[] {
   ];
 }
 
-/** One slot and one sender are ours. */
+/** One sender is ours, and one slot; a copy that begins takes another slot for its time. */
 function capacity(server: Server, slot: SourceFacts['slot']): Found[] {
   const findings: Found[] = [];
   const full = (check: string, setting: string, most: number, what: string): Found => ({
     severity: 'blocker',
     check,
-    message: `All ${most} ${what} (${setting}) are taken`,
+    message: `${what} (${setting})`,
     cure: alterSystem(setting, String(most + 4), 'restart'),
     code: 'SOURCE_BUSY',
   });
-  if (slot === undefined && server.slotsUsed >= server.slotsMax)
-    findings.push(full('replication-slots', 'max_replication_slots', server.slotsMax, 'replication slots'));
+  const slotsFree = server.slotsMax - server.slotsUsed;
+  if (slot === undefined && slotsFree < 2)
+    findings.push(
+      full(
+        'replication-slots',
+        'max_replication_slots',
+        server.slotsMax,
+        `Of ${server.slotsMax} replication slots ${slotsFree} is free, and the copy needs 2 until it is whole, then 1`,
+      ),
+    );
   if ((slot?.activePid ?? null) === null && server.sendersUsed >= server.sendersMax)
-    findings.push(full('wal-senders', 'max_wal_senders', server.sendersMax, 'WAL senders'));
+    findings.push(
+      full('wal-senders', 'max_wal_senders', server.sendersMax, `All ${server.sendersMax} WAL senders are taken`),
+    );
   return findings;
 }
 
