@@ -1,10 +1,8 @@
 import type { Change, Message } from './change.ts';
+import type { Key } from './key.ts';
 
 /* What somebody asks of capture, and what it says to it: JSON in messages. The question goes through the primary's own log, the answer
    stands in the broker at the one position that it is true of. */
-
-/** Text of each key column, in the order of the table's columns. */
-export type Key = readonly string[];
 
 /** What is asked for at a position that is exactly known. */
 export type Ask =
@@ -12,8 +10,14 @@ export type Ask =
   | { readonly ask: 'stand'; readonly id: string }
   /** The rows with these keys, as they are there: each takes the place of what the secondary has, and one that is not there goes. */
   | { readonly ask: 'rows'; readonly id: string; readonly table: Named; readonly keys: readonly Key[] }
-  /** The whole table, in the place of what the secondary has. */
-  | { readonly ask: 'table'; readonly id: string; readonly table: Named };
+  /** A table, in the place of what the secondary has: its rows behind a key, as far as about so many bytes reach. Without `bytes` all. */
+  | {
+      readonly ask: 'table';
+      readonly id: string;
+      readonly table: Named;
+      readonly after?: Key | undefined;
+      readonly bytes?: number | undefined;
+    };
 
 export interface Named {
   readonly schema: string;
@@ -23,8 +27,8 @@ export interface Named {
 export type Answer =
   /** The snapshot is the source's own name for what it shows at the end of the batch that this stands in. */
   | { readonly answer: 'stand'; readonly id: string; readonly snapshot: string }
-  /** So many rows were put into the broker. */
-  | { readonly answer: 'rows'; readonly id: string; readonly rows: number };
+  /** So many rows were put into the broker; of a table up to that key, where there are more behind it. */
+  | { readonly answer: 'rows'; readonly id: string; readonly rows: number; readonly upTo?: Key | undefined };
 
 export interface Refusal {
   readonly id: string;
@@ -69,10 +73,11 @@ export const refusalIn = (change: Change): Refusal | undefined => {
 export function askIn(content: Buffer): Ask | undefined {
   const said = parsed(content);
   if (typeof said?.id !== 'string') return undefined;
-  const { id, ask, table, keys } = said;
+  const { id, ask, table, keys, after, bytes } = said;
   if (ask === 'stand') return { ask, id };
   if (!isNamed(table)) return undefined;
-  if (ask === 'table') return { ask, id, table };
+  if (ask === 'table' && (after === undefined || isKey(after)) && (bytes === undefined || isCount(bytes)))
+    return { ask, id, table, after, bytes };
   if (ask === 'rows' && Array.isArray(keys) && keys.every(isKey)) return { ask, id, table, keys };
   return undefined;
 }
@@ -93,6 +98,8 @@ const isNamed = (value: unknown): value is Named =>
   'name' in value &&
   typeof value.schema === 'string' &&
   typeof value.name === 'string';
+
+const isCount = (value: unknown): value is number => typeof value === 'number' && value > 0;
 
 const isKey = (value: unknown): value is Key =>
   Array.isArray(value) && value.length > 0 && value.every((one) => typeof one === 'string');

@@ -1,4 +1,5 @@
 import type { ControlEvent } from './control.ts';
+import type { Key } from './key.ts';
 import type { Position } from './position.ts';
 import type { Row } from './row.ts';
 import type { Table } from './table.ts';
@@ -102,13 +103,16 @@ export interface Rows {
   readonly block: Buffer;
 }
 
-/** The rows of a table go; those that follow in the transaction take their place. Unlike `truncate`, it was no deed of the source's: who
+/** Rows of a table go, all or those of a range of keys; those that follow in the transaction take their place. Unlike `truncate`, it was no deed of the source's: who
  *  reads the target sees the former rows until the transaction is whole. */
 export interface Clear {
   readonly kind: 'clear';
   readonly table: Table;
   /** What the rows that follow are as of. */
   readonly at: Position;
+  /** Behind this key, and up to that one. Undefined: from the first, to the last. */
+  readonly after: Key | undefined;
+  readonly upTo: Key | undefined;
 }
 
 /** An entry of the journal of who leads: no row changes by it. */

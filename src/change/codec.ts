@@ -2,6 +2,7 @@ import { assert, unreachable } from '../error.ts';
 import { Reader, unreadable, Writer } from './bytes.ts';
 import type { Batch, Change, Ddl } from './change.ts';
 import { decodeControl, encodeControl } from './control.ts';
+import type { Key } from './key.ts';
 import type { Position } from './position.ts';
 import type { Table } from './table.ts';
 
@@ -23,9 +24,10 @@ import type { Table } from './table.ts';
             | 8 count:u32 { object:bytes sql:bytes }                       schema
             | 9 table:u32 count:u32 block:bytes                            rows
             | 10 bytes                                                     ddl, as JSON
-            | 11 table:u32 position                                        clear
+            | 11 table:u32 position after:key up-to:key                    clear
             | 12 bytes                                                     control, as JSON: control.ts
             | 13 bytes                                                     sealed
+   key      = count:u16 { bytes }                       0: none
    text     = length:u16 bytes        bytes = length:u32 bytes                                                       */
 
 const version = 1;
@@ -98,7 +100,7 @@ export function bytesOf(change: Change): number {
     case 'ddl':
       return 32 + ddlBytes(change).length;
     case 'clear':
-      return 80;
+      return 80 + [...(change.after ?? []), ...(change.upTo ?? [])].join('').length;
     case 'control':
       return 32 + encodeControl(change.event).length;
     case 'sealed':
@@ -161,6 +163,8 @@ function writeChange(writer: Writer, change: Change, placeOf: (table: Table) => 
     case 'clear':
       writer.u32(placeOf(change.table));
       writePosition(writer, change.at);
+      writeKey(writer, change.after);
+      writeKey(writer, change.upTo);
       return;
     case 'control':
       writer.bytes(encodeControl(change.event));
@@ -190,6 +194,16 @@ function writePosition(writer: Writer, position: Position): void {
   writer.text(position.origin);
   writer.u64(position.order);
   writer.text(position.token);
+}
+
+function writeKey(writer: Writer, key: Key = []): void {
+  writer.u16(key.length);
+  for (const text of key) writer.bytes(Buffer.from(text));
+}
+
+function readKey(reader: Reader): Key | undefined {
+  const key = Array.from({ length: reader.u16() }, () => reader.bytes().toString());
+  return key.length === 0 ? undefined : key;
 }
 
 const encodedTables = new WeakMap<Table, Buffer>();
@@ -274,7 +288,13 @@ function readChange(reader: Reader, tableAt: () => Table): Change {
     case kinds.ddl:
       return readDdl(reader.bytes());
     case kinds.clear:
-      return { kind: 'clear', table: tableAt(), at: readPosition(reader) };
+      return {
+        kind: 'clear',
+        table: tableAt(),
+        at: readPosition(reader),
+        after: readKey(reader),
+        upTo: readKey(reader),
+      };
     case kinds.control:
       return { kind: 'control', event: decodeControl(reader.bytes()) };
     case kinds.sealed:

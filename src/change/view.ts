@@ -1,4 +1,4 @@
-import type { Key } from './ask.ts';
+import type { Key } from './key.ts';
 import type { Row } from './row.ts';
 import type { Table } from './table.ts';
 

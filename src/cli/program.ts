@@ -216,7 +216,7 @@ function addRows({ program, session, finish }: Building): void {
     });
   onRows({
     usage: 'snapshot <table>',
-    says: 'copy one table anew to every secondary, through the log; readers see the former rows until the new ones are whole',
+    says: 'copy one table anew to every secondary, through the log; a large one in parts, between which the others go on',
     example: 'snapshot public.orders',
   }).action(async (table: string, options: SnapshotArguments) => {
     const { snapshot } = await import('./snapshot.ts');

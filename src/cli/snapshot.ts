@@ -22,9 +22,18 @@ export async function snapshot(session: Session, pattern: string, options: Snaps
   const tables = (await source.profile(signal)).tables.filter(isMeant);
   if (tables.length === 0) throw notCarried(pattern);
   const [first = ''] = lane.secondaries;
+  const aside = new Set<string>();
+  for (const site of lane.secondaries) {
+    await using target = await lane.target(site, signal);
+    for (const one of (await target.observe(signal)).setAside) aside.add(tableName(one.table));
+  }
   const copied: { readonly table: string; readonly rows: number; readonly position: string }[] = [];
   for (const table of tables) {
-    const { rows, position } = await recopy(sidesOf(house, configuration, first), { table }, signal);
+    const { rows, position } = await recopy(
+      sidesOf(house, configuration, first),
+      { table, whole: aside.has(tableName(table)) },
+      signal,
+    );
     copied.push({ table: tableName(table), rows, position: position.token });
   }
   const { sites } = await waitCaughtUp(lane, { timeoutMs }, signal);

@@ -1,4 +1,4 @@
-import type { Key } from '../change/ask.ts';
+import type { Key } from '../change/key.ts';
 import { cells, type Row } from '../change/row.ts';
 import type { Table } from '../change/table.ts';
 import type { Carried, Question } from '../change/view.ts';

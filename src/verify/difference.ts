@@ -1,4 +1,4 @@
-import type { Key } from '../change/ask.ts';
+import type { Key } from '../change/key.ts';
 import type { Digest, Hashed } from '../change/view.ts';
 
 /* What two answers to one question tell. Pure. */

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import type { Key } from '../change/key.ts';
 import type { Position } from '../change/position.ts';
 import { type Table, tableName } from '../change/table.ts';
+import { ChangeoverError } from '../error.ts';
 import type { Sides } from './sides.ts';
 import { asked, inTime } from './stand.ts';
 import { type TableVerdict, type VerifyOptions, verify } from './verify.ts';
@@ -76,7 +78,7 @@ async function putRight(sides: Sides, { verdict, timeoutMs, onCopy }: Wrong, sig
   const keys = differences.map(({ key }) => key);
   if (keys.some((key) => key.length === 0) || 2 * keys.length > rows) {
     onCopy?.(table, 'table', rows);
-    await recopy(sides, { table }, signal);
+    await recopy(sides, { table, whole: false }, signal);
     return;
   }
   onCopy?.(table, 'rows', keys.length);
@@ -88,15 +90,36 @@ async function putRight(sides: Sides, { verdict, timeoutMs, onCopy }: Wrong, sig
   }
 }
 
-/** Copies a table anew, through the log, while the stream goes on behind it. At the secondary the former rows stay until the new ones are
- *  whole. Resolves once all of it is in the log. Takes as long as it takes. Throws VERIFY_REFUSED. */
+/** Large enough that what a stand costs does not count, small enough that the others wait for seconds at the most. */
+const partBytes = 32 * 1024 * 1024;
+
+export interface RecopyOptions {
+  readonly table: { readonly schema: string; readonly name: string };
+  /** In one part, however large: a table that is set aside comes back so. */
+  readonly whole: boolean;
+  readonly bytes?: number;
+  readonly onPart?: (rows: number) => void;
+}
+
+/** Copies a table anew, through the log, while the stream goes on. A large one in parts, where its key allows it, each as of a position of
+ *  its own: what is behind a part stays as it was until its turn comes. Who reads a secondary sees the former rows of a part until the
+ *  new ones are whole. Resolves once all of it is in the log. Takes as long as it takes. Throws VERIFY_REFUSED, VERIFY_NO_STAND. */
 export async function recopy(
   sides: Sides,
-  { table }: { readonly table: { readonly schema: string; readonly name: string } },
+  { table, whole, bytes = partBytes, onPart }: RecopyOptions,
   signal: AbortSignal,
 ): Promise<{ readonly rows: number; readonly position: Position }> {
-  const { answer, position } = await asked(sides, { ask: 'table', id: randomUUID(), table: named(table) }, signal);
-  return { rows: answer.answer === 'rows' ? answer.rows : 0, position };
+  let rows = 0;
+  let after: Key | undefined;
+  for (;;) {
+    const ask = { ask: 'table', id: randomUUID(), table: named(table), after, ...(!whole && { bytes }) } as const;
+    const { answer, position } = await asked(sides, ask, signal);
+    if (answer.answer !== 'rows') throw new ChangeoverError('VERIFY_REFUSED', 'The answer is to another question');
+    rows += answer.rows;
+    onPart?.(rows);
+    after = answer.upTo;
+    if (after === undefined) return { rows, position };
+  }
 }
 
 const named = ({ schema, name }: { readonly schema: string; readonly name: string }) => ({ schema, name });

@@ -23,6 +23,7 @@ const position = record({
   order: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
   token: fc.string(),
 });
+const key = fc.option(fc.array(fc.string({ unit: 'grapheme' }), { minLength: 1, maxLength: 3 }), { nil: undefined });
 const change: fc.Arbitrary<Change> = fc.oneof(
   record({ kind: fc.constant('insert'), table, after: row }),
   record({ kind: fc.constant('update'), table, before: fc.option(row, { nil: undefined }), after: row }),
@@ -57,6 +58,7 @@ const change: fc.Arbitrary<Change> = fc.oneof(
     }),
     objects: fc.array(fc.string()),
   }),
+  record({ kind: fc.constant('clear'), table, at: position, after: key, upTo: key }),
   record({ kind: fc.constant('rows'), table, count: fc.nat(), block: bytes }),
   record({
     kind: fc.constant('control'),

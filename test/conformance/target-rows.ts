@@ -73,6 +73,21 @@ export function writing(open: Open): void {
     assert.deepEqual(await on.there.content(pairs), content(['3', 'moved', 'right'], ['1', 'l', 'r']));
   });
 
+  test('rows that are cleared go, and those that come behind take their place; until then a stranger sees the former ones', async ({
+    signal,
+  }) => {
+    await using on = await prepared(open, [[items]], signal);
+    await on.write(1, [insert(items, '1', 'a'), insert(items, '2', 'b')]);
+    await using transaction = await on.target.begin(signal);
+    const at = { origin: '7', order: 1n, token: '0/1' };
+    await transaction.write([{ kind: 'clear', table: items, at, after: undefined, upTo: undefined }], 'kept');
+    await transaction.write([block(items, ['2', 'c'], ['3', 'd'])], 'kept');
+    assert.deepEqual(await on.there.content(items), content(['1', 'a'], ['2', 'b']));
+    await transaction.commit(checkpointAt(2));
+    assert.deepEqual(await on.there.content(items), content(['2', 'c'], ['3', 'd']));
+    assert.equal(await on.there.drifted(), 0);
+  });
+
   test('a truncate empties the tables that it names, and only those', async ({ signal }) => {
     const second = { ...items, name: 'second items' };
     await using on = await prepared(open, [[items], [second], [pairs]], signal);

@@ -52,14 +52,14 @@ test('a table whose rows the secondary refuses is set aside, never silently, and
   assert.match(verdict.why, /set aside since/);
 
   // Too early: the cause is still there. What is set aside again stays so, though its copy is in the log already.
-  await recopy(lane.between, { table: { schema: 'public', name: 'bad' } }, never);
+  await recopy(lane.between, { table: { schema: 'public', name: 'bad' }, whole: true }, never);
   assert.equal((await lane.stopped()).code, 'TARGET_REFUSED');
   await setAside();
   await lane.caughtUp();
   assert.equal((await world.verdicts(/bad/)).get('bad')?.verdict, 'not checked');
 
   await world.secondary('ALTER TABLE public.bad DROP CONSTRAINT narrow');
-  await recopy(lane.between, { table: { schema: 'public', name: 'bad' } }, never);
+  await recopy(lane.between, { table: { schema: 'public', name: 'bad' }, whole: true }, never);
   await world.primary(`INSERT INTO public.bad VALUES (3, 'x')`);
   await lane.caughtUp();
   assert.deepEqual((await target.observe(never)).setAside, []);

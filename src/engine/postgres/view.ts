@@ -1,4 +1,4 @@
-import type { Key } from '../../change/ask.ts';
+import type { Key } from '../../change/key.ts';
 import { type Row, rowOf } from '../../change/row.ts';
 import { type Table, tableName } from '../../change/table.ts';
 import type { Carried, Digest, Hashed, Question, View } from '../../change/view.ts';

@@ -1,16 +1,19 @@
-import { type Answer, type Ask, answerMessage, type Key, refusalMessage } from '../../change/ask.ts';
+import { type Answer, type Ask, answerMessage, refusalMessage } from '../../change/ask.ts';
 import type { Batch, Change, Commit } from '../../change/change.ts';
 import { bytesOf } from '../../change/codec.ts';
+import type { Key } from '../../change/key.ts';
 import type { Position } from '../../change/position.ts';
 import { cells, type Row, rowOf } from '../../change/row.ts';
 import { type Table, tableName } from '../../change/table.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
+import { rangeSql } from '../../engine/postgres/range.ts';
 import { enterSnapshot } from '../../engine/postgres/snapshot.ts';
 import { rowsByKey } from '../../engine/postgres/view.ts';
 import { Wire } from '../../engine/postgres/wire.ts';
 import { ChangeoverError, isCode, unreachable } from '../../error.ts';
 import type { Sized } from './assemble.ts';
-import { type Cut, cutOf, type Excerpts } from './excerpt.ts';
+import { type Cut, conditionSql, cutOf, type Excerpts } from './excerpt.ts';
+import { rangeOf } from './key-range.ts';
 import { copyOut } from './snapshot.ts';
 import { replicatedTables } from './tables.ts';
 import { readingOf } from './view.ts';
@@ -108,23 +111,27 @@ function keyRow(table: Table, key: Key): Row {
 
 async function answerTable(
   options: AnswerOptions,
-  { id, table: named }: Extract<Ask, { ask: 'table' }>,
+  ask: Extract<Ask, { ask: 'table' }>,
   signal: AbortSignal,
 ): Promise<void> {
   await using connection = await reader(options, signal);
-  const { cut } = await cutNamed(connection, named, options);
+  const { whole, cut } = await cutNamed(connection, ask.table, options);
   const { table } = cut;
-  await give(options, { starts: true, changes: [{ kind: 'clear', table, at: options.at }], end: undefined });
+  const range = await rangeOf(connection, whole, ask);
+  await give(options, { starts: true, changes: [{ kind: 'clear', table, at: options.at, ...range }], end: undefined });
+  const conditions = [cut.rows && conditionSql(cut.rows), rangeSql(table, range)].filter(Boolean);
+  const rows = conditions.length === 0 ? undefined : conditions.join(' AND ');
   let count = 0;
   const chunk = { table, from: undefined, to: undefined, bytes: 0 };
   await copyOut(new Wire(connection), chunk, {
-    cut,
+    cut: { ...cut, rows },
     async give(rows) {
       count += rows.count;
       await give(options, { starts: false, changes: [rows], end: undefined });
     },
   });
-  await finish(options, { starts: false, changes: [] }, { answer: 'rows', id, rows: count });
+  const said = { answer: 'rows', id: ask.id, rows: count, upTo: range.upTo } as const;
+  await finish(options, { starts: false, changes: [] }, said);
 }
 
 async function reader({ open, snapshot }: AnswerOptions, signal: AbortSignal): Promise<Connection> {

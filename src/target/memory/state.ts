@@ -2,7 +2,7 @@ import type { Change, RowChange, Rows, Schema, Snapshot, Truncate } from '../../
 import { cells, fillUnchanged, type Row } from '../../change/row.ts';
 import { stillSealed } from '../../change/sealed.ts';
 import { type Table, tableName } from '../../change/table.ts';
-import { ChangeoverError, unreachable } from '../../error.ts';
+import { assert, ChangeoverError, unreachable } from '../../error.ts';
 import type { Checkpoint, Order } from '../target.ts';
 import { parseCopyText } from './copy-text.ts';
 
@@ -65,6 +65,8 @@ export class State {
         this.#empty(change);
         return;
       case 'clear':
+        // What sorts keys, it does not know.
+        assert(!change.after && !change.upTo, 'The memory target clears whole tables');
         this.#set(change.table, []);
         return;
       case 'rows':

@@ -59,7 +59,7 @@ export class Aside {
         const tables = change.tables.filter((table) => !this.#isAside(table));
         return tables.length > 0 ? [{ ...change, tables }] : [];
       }
-      if (change.kind === 'clear') this.#comesBack(change.table, change.at);
+      if (change.kind === 'clear' && !change.after && !change.upTo) this.#comesBack(change.table, change.at);
       return 'table' in change && this.#isAside(change.table) ? [] : [change];
     });
   }
@@ -90,7 +90,7 @@ export class Aside {
     this.begin();
   }
 
-  /** Not by a copy that was in the log already when it was set aside: perhaps it was that one that the secondary refused. */
+  /** Not by a part of a copy; nor by one that was in the log already when it was set aside: perhaps it was that one that the secondary refused. */
   #comesBack(table: Named, at: Position | undefined): void {
     const name = tableName(table);
     const aside = this.#tables.get(name);

@@ -1,8 +1,9 @@
-import type { Change, Commit, Control, Message, RowChange, Rows, Snapshot } from '../../change/change.ts';
+import type { Change, Clear, Commit, Control, Message, RowChange, Rows, Snapshot } from '../../change/change.ts';
 import { stillSealed } from '../../change/sealed.ts';
 import { type Table, tableName } from '../../change/table.ts';
 import { sqlState } from '../../engine/postgres/failure.ts';
 import { columnList, quoteLiteral, quoteTable } from '../../engine/postgres/identifier.ts';
+import { rangeSql } from '../../engine/postgres/range.ts';
 import { assert, ChangeoverError, isCode, unreachable } from '../../error.ts';
 import type { Checkpoint, Order, TargetTransaction } from '../target.ts';
 import type { Bulk } from './bulk.ts';
@@ -191,7 +192,7 @@ export class PostgresTransaction implements TargetTransaction {
         // The primary names every table that its CASCADE reached. Here it could reach others, whose rows are not ours.
         return this.#empty(change.tables, change.restartIdentity);
       case 'clear':
-        return this.#clear(change.table);
+        return this.#clear(change);
       case 'schema':
         await bulk.drop();
         replan();
@@ -212,9 +213,10 @@ export class PostgresTransaction implements TargetTransaction {
   }
 
   /** DELETE, where TRUNCATE would shut readers out until the new rows are whole. */
-  async #clear(table: Table): Promise<void> {
+  async #clear({ table, after, upTo }: Clear): Promise<void> {
     const { session } = this.#options;
-    await session.run(`DELETE FROM ${await aloneName(session, table)}`);
+    const range = rangeSql(table, { after, upTo });
+    await session.run(`DELETE FROM ${await aloneName(session, table)}${range === undefined ? '' : ` WHERE ${range}`}`);
     await session.settle(`Clearing ${tableName(table)}`);
   }
 
