@@ -131,7 +131,8 @@ class Lane {
         );
       }
       this.#proveFollows(batch);
-      before = { epoch, end: batch.end };
+      // The pieces of a run all follow what came before it.
+      before = { epoch, end: batch.end ?? before?.end };
     }
     const last = entries.at(-1);
     assert(last !== undefined, 'A part without entries');

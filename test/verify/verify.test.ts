@@ -256,3 +256,18 @@ test('a table whose key the two sides may sort otherwise, or with another unique
   );
   for (const [name, { verdict }] of await world.verdicts()) assert.equal(verdict, 'equal', name);
 });
+
+test('a table of many blocks is one transaction all the same', async () => {
+  await using world = await openWorld(server, {
+    before: [
+      'CREATE TABLE public.wide (id int PRIMARY KEY, v text)',
+      'INSERT INTO public.wide SELECT k, repeat(md5(k::text), 200) FROM generate_series(1, 2000) k',
+    ],
+  });
+  await world.secondary('UPDATE public.wide SET v = NULL');
+  await recopy(world.lane.between, { table: { schema: 'public', name: 'wide' }, whole: true }, never);
+  const pieces = world.lane.changes.filter((change) => change.kind === 'rows' && change.table.name === 'wide');
+  // Those of the first copy, and as many again.
+  assert.ok(pieces.length >= 8, `${pieces.length} pieces`);
+  assert.equal((await world.verdicts()).get('wide')?.verdict, 'equal');
+});
