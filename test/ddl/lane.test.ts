@@ -231,6 +231,73 @@ test('a statement that fails at the secondary stops the lane with all that is kn
   assert.match(error.message, /relation "other" does not exist[\s\S]*ALTER TABLE t ADD FOREIGN KEY/);
 });
 
+test('a DROP takes at the secondary what it took at the primary, and nothing else', async () => {
+  await using world = await openWorld({
+    before: [
+      'CREATE TABLE t (a serial PRIMARY KEY, b text UNIQUE, c int GENERATED ALWAYS AS IDENTITY, CHECK (a > 0))',
+      'CREATE INDEX ON t (lower(b))',
+      'CREATE TABLE p (a int PRIMARY KEY) PARTITION BY LIST (a)',
+      'CREATE TABLE p_1 PARTITION OF p FOR VALUES IN (1)',
+      `CREATE TYPE mood AS ENUM ('sad')`,
+      'CREATE TABLE seen (a int)',
+    ],
+  });
+  await world.primary('DROP TABLE t, p CASCADE', 'DROP TYPE mood CASCADE', 'CREATE SCHEMA s', 'DROP SCHEMA s');
+  await world.settles();
+  await world.secondary('CREATE VIEW public.look AS SELECT a FROM public.seen');
+  await world.primary('DROP TABLE seen CASCADE');
+  assert.match(
+    (await world.lane.stopped()).message,
+    /other objects depend on it[\s\S]*DROP TABLE IF EXISTS public.seen$/,
+  );
+  const steps = world.lane.changes.flatMap((change) => (change.kind === 'ddl' ? change.steps : []));
+  assert.deepEqual(
+    steps.filter((step) => step.includes('CASCADE')),
+    [],
+  );
+});
+
+test('a tablespace is not asked for at the secondary', async () => {
+  await using world = await openWorld({ before: ['CREATE TABLE t (a int NOT NULL)'] });
+  await world.primary('ALTER TABLE t ADD CONSTRAINT one UNIQUE (a) USING INDEX TABLESPACE pg_default, ADD b int');
+  await world.settles();
+  const steps = world.lane.changes.flatMap((change) => (change.kind === 'ddl' ? change.steps : []));
+  assert.deepEqual(steps, ['ALTER TABLE t ADD CONSTRAINT one UNIQUE (a) , ADD b int']);
+});
+
+for (const [what, reason, made, text] of [
+  [
+    'a partition attached by an expression',
+    /clock_timestamp may say something else/,
+    'CREATE TABLE days (at timestamptz) PARTITION BY RANGE (at); CREATE TABLE old (at timestamptz)',
+    'ALTER TABLE days ATTACH PARTITION old FOR VALUES FROM (MINVALUE) TO (clock_timestamp())',
+  ],
+  [
+    'an access method that goes with what used it',
+    /need not use it at the secondary/,
+    'CREATE ACCESS METHOD pile TYPE TABLE HANDLER heap_tableam_handler; CREATE TABLE t (a int) USING pile',
+    'DROP ACCESS METHOD pile CASCADE',
+  ],
+] as const)
+  test(`${what} stops the lane`, async () => {
+    await using world = await openWorld({ before: [made] });
+    await world.primary(text);
+    const error = await world.lane.stopped();
+    assert.equal(error.code, 'TARGET_SCHEMA_FAILED');
+    assert.match(error.message, reason);
+  });
+
+test('what a role owns at the secondary alone is not dropped', async () => {
+  await using world = await openWorld({ before: ['CREATE ROLE tenant', 'CREATE TABLE t (a int)'] });
+  await world.secondary('CREATE TABLE public.theirs (a int)', 'ALTER TABLE public.theirs OWNER TO tenant');
+  await world.primary('ALTER TABLE t OWNER TO tenant', 'DROP OWNED BY tenant');
+  assert.match(
+    (await world.lane.stopped()).message,
+    /the role tenant owns other things here[\s\S]*DROP OWNED BY tenant/,
+  );
+  assert.deepEqual(await run(world.sides.secondary, 'TABLE public.theirs'), []);
+});
+
 test('tables that are left out stay out, with what hangs on them, and a publication of some tables takes new ones', async () => {
   await using world = await openWorld({
     before: ['CREATE TABLE t (a int PRIMARY KEY)', 'CREATE TABLE tmp_old (a int)'],

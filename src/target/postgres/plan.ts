@@ -8,6 +8,8 @@ interface TargetColumn {
   /** Place in the source's rows. */
   readonly place: number;
   readonly typeOid: number;
+  /** Of a domain: the OID of the type beneath. A row that is looked for may hold a value from before the domain's constraint. */
+  readonly soughtOid: number;
   /** Of a domain: the type beneath, without its limits. A domain itself has no operators, and over an enum it does not pass for one. */
   readonly baseType: string | undefined;
   readonly key: boolean;
@@ -55,7 +57,7 @@ export async function planFor(session: Session, table: Table): Promise<Plan> {
     `SELECT a.attname, a.atttypid, a.attgenerated, a.attidentity, o.oprname, n.nspname,
             CASE WHEN t.oid <> a.atttypid THEN pg_catalog.format_type(t.oid, -1) END,
             (o.oprcanmerge OR o.oprcanhash) AND t.typtype <> 'c' AND t.typcategory <> 'A',
-            pg_catalog.format_type(a.atttypid, a.atttypmod)
+            pg_catalog.format_type(a.atttypid, a.atttypmod), t.oid
        FROM pg_catalog.pg_attribute a
        CROSS JOIN LATERAL (
          -- Beneath a domain there may be another one.
@@ -81,7 +83,7 @@ export async function planFor(session: Session, table: Table): Promise<Plan> {
   );
   const here = new Map(found.map(([name, ...rest]) => [name, rest]));
   const columns = table.columns.flatMap((column, place): TargetColumn[] => {
-    const [type, generated, identity, operator, operatorSchema, baseType, equalsTexts, typeName] =
+    const [type, generated, identity, operator, operatorSchema, baseType, equalsTexts, typeName, base] =
       here.get(column.name) ?? [];
     if (type === undefined) {
       const what = here.size === 0 ? 'is missing' : `has no column ${quoteIdentifier(column.name)}`;
@@ -109,6 +111,7 @@ export async function planFor(session: Session, table: Table): Promise<Plan> {
         name,
         place,
         typeOid: Number(type),
+        soughtOid: Number(base),
         baseType: baseType ?? undefined,
         key,
         equals,
@@ -158,7 +161,8 @@ function newPlan(name: string, alone: string, columns: readonly TargetColumn[]):
       : `INSERT INTO ${name} (${list}) OVERRIDING SYSTEM VALUE VALUES (${values})`;
   const identifying = keyColumns.length > 0 ? keyColumns : columns;
   const fixed = keyColumns.length > 0 ? fixedColumns : [];
-  const typesOf = (...some: readonly TargetColumn[]): number[] => some.map((column) => column.typeOid);
+  const typesOf = (some: readonly TargetColumn[]): number[] => some.map((column) => column.typeOid);
+  const soughtTypes = identifying.map((column) => column.soughtOid);
   return {
     name,
     alone,
@@ -169,8 +173,8 @@ function newPlan(name: string, alone: string, columns: readonly TargetColumn[]):
     identifying: placesOf(identifying),
     fixedColumns: fixed,
     fixedPlaces: placesOf(fixed),
-    insert: { sql: insert, types: typesOf(...columns) },
-    remove: { sql: `DELETE FROM ${alone} WHERE ${where(alone, columns, 1)}`, types: typesOf(...identifying) },
+    insert: { sql: insert, types: typesOf(columns) },
+    remove: { sql: `DELETE FROM ${alone} WHERE ${where(alone, columns, 1)}`, types: soughtTypes },
     stage: undefined,
     update: remembered((places) => {
       const set = columns.filter((column) => places.includes(column.place) && !column.always);
@@ -179,7 +183,7 @@ function newPlan(name: string, alone: string, columns: readonly TargetColumn[]):
       const same = fixed.map((column, index) => ` AND ${quoteIdentifier(column.name)} = $${behind + index}`).join('');
       // Nothing that may be written was sent: nothing changes, but the row must be there.
       const sql = `${set.length > 0 ? update : `SELECT FROM ${alone}`} WHERE ${where(alone, columns, set.length + 1)}${same}`;
-      return { sql, types: typesOf(...set, ...identifying, ...fixed) };
+      return { sql, types: [...typesOf(set), ...soughtTypes, ...typesOf(fixed)] };
     }),
     replace: remembered((places) => {
       const sent = columns.filter((column) => places.includes(column.place));
@@ -188,7 +192,7 @@ function newPlan(name: string, alone: string, columns: readonly TargetColumn[]):
       );
       const sql = `WITH gone AS (DELETE FROM ${alone} WHERE ${where(alone, columns, sent.length + 1)} RETURNING *)
         INSERT INTO ${name} (${list}) OVERRIDING SYSTEM VALUE SELECT ${taken.join(', ')} FROM gone`;
-      return { sql, types: typesOf(...sent, ...identifying) };
+      return { sql, types: [...typesOf(sent), ...soughtTypes] };
     }),
   };
 }

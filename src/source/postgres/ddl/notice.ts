@@ -8,7 +8,8 @@ export interface NotedObject {
   readonly command: string;
   readonly schema?: string;
   readonly identity?: string;
-  readonly temporary?: boolean;
+  /** No secondary has it, nor what it hangs on: it is temporary, or foreign, or of a kind that is not copied. */
+  readonly apart?: boolean;
   readonly owner?: string;
   /** Arguments of pg_get_object_address(). */
   readonly address?: string;
@@ -25,6 +26,8 @@ export interface NotedTable extends Shape {
   readonly made: readonly string[] | null;
   readonly options: string | null;
   readonly unlogged: boolean;
+  /** Of a partition that was made: `FOR VALUES ...`, with the values that the primary found. */
+  readonly bound: string | null;
 }
 
 interface Common {

@@ -3,6 +3,7 @@ import { block } from '../schema/catalog.ts';
 import type { CommandNotice, NotedObject, NotedTable } from './notice.ts';
 import { isWord, type Statement } from './statement.ts';
 import type { Token } from './tokens.ts';
+import { uncarried } from './trigger.ts';
 
 /* What of a statement would do something else at the secondary than it did at the primary, or cannot be done there. */
 
@@ -20,8 +21,10 @@ export function stepsFor(statement: Statement, notice: CommandNotice): readonly 
   if (tag === 'GRANT' || tag === 'REVOKE') return grantSteps(statement, notice.role);
   if (tag === 'CREATE POLICY' || tag === 'ALTER POLICY') return [policyStep(statement)];
   if (tag === 'CREATE SCHEMA') return [edited(statement.sql, authorization(tokens, notice))];
+  if (tag === 'DROP OWNED') return disownSteps(statement, notice.role);
   if (isTablespaceChange(tokens)) return [];
-  const edits = [...concurrently(tokens), ...(tag.startsWith('CREATE') ? tablespaces(tokens) : [])];
+  const edits = [...concurrently(tokens), ...tablespaces(tokens, tag)];
+  if (tag === 'CREATE TABLE') return [edited(statement.sql, [...edits, ...boundEdits(tokens, notice)])];
   if (tag !== 'ALTER TABLE') return [edited(statement.sql, edits)];
   const detached = detachedConcurrently(statement);
   if (detached) return [detachStep(edited(statement.sql, edits), detached)];
@@ -108,13 +111,27 @@ const isTablespaceChange = (tokens: readonly Token[]): boolean =>
   !tokens.some((token) => token.value === ',' && token.depth === 0);
 
 /** Tablespaces are the affair of each site. */
-const tablespaces = (tokens: readonly Token[]): Edit[] =>
+const tablespaces = (tokens: readonly Token[], tag: string): Edit[] =>
   tokens.flatMap((token, at) => {
     if (!isWord(token, 'tablespace')) return [];
     const isOfIndex = isWord(tokens[at - 1], 'index') && isWord(tokens[at - 2], 'using');
-    if (token.depth > 0 && !isOfIndex) return [];
+    if (!isOfIndex && (token.depth > 0 || !tag.startsWith('CREATE'))) return [];
     return gone(isOfIndex ? tokens[at - 2] : token, tokens[at + 1]);
   });
+
+/** A bound may be an expression, such as CURRENT_DATE: it is what the primary found. */
+function boundEdits(tokens: readonly Token[], { tables }: CommandNotice): Edit[] {
+  const bound = tables[0]?.bound;
+  const from = tokens.findIndex(
+    (token, at) => token.depth === 0 && isWord(token, 'for') && isWord(tokens[at + 1], 'values'),
+  );
+  if (!bound || from < 0) return [];
+  // IN (...), WITH (...) or FROM (...) TO (...).
+  const isEnd = (token: Token, at: number): boolean =>
+    at > from && token.value === ')' && token.depth === 0 && !isWord(tokens[at + 1], 'to');
+  const end = tokens.findIndex(isEnd);
+  return gone(tokens[from], tokens[end]).map((edit) => ({ ...edit, with: bound }));
+}
 
 function authorization(tokens: readonly Token[], { objects }: CommandNotice): Edit[] {
   const at = tokens.findIndex((token) => token.depth === 0 && isWord(token, 'authorization'));
@@ -151,6 +168,57 @@ function grantSteps({ sql, tokens }: Statement, current: string): readonly strin
     if (isPublic) return block(run);
     return block(
       `IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = ${quoteLiteral(name)}) THEN\n${run}\nEND IF;`,
+    );
+  });
+}
+
+interface Dropped {
+  readonly type: string;
+  readonly identity: string;
+}
+
+/** Each by itself, in whichever order lets them go: what a role owned may hang on one another. */
+export function dropEachSteps(dropped: readonly Dropped[]): readonly string[] {
+  const drops = dropped.flatMap(({ type, identity }) =>
+    type === 'default acl' || uncarried.includes(type) ? [] : [quoteLiteral(`DROP ${type} IF EXISTS ${identity}`)],
+  );
+  if (drops.length === 0) return [];
+  return [
+    block(
+      `WHILE pg_catalog.cardinality(left_over) > 0 LOOP
+  tried := left_over;
+  left_over := '{}';
+  FOREACH step IN ARRAY tried LOOP
+    BEGIN
+      EXECUTE step;
+    EXCEPTION WHEN dependent_objects_still_exist THEN
+      IF pg_catalog.cardinality(tried) = pg_catalog.cardinality(left_over) + 1 THEN RAISE; END IF;
+      left_over := left_over || step;
+    END;
+  END LOOP;
+END LOOP;`,
+      `left_over text[] := ARRAY[${drops.join(', ')}]; tried text[]; step text;`,
+    ),
+  ];
+}
+
+/** The objects went before; this takes the privileges. What else a role owns at the secondary is not ours to drop. */
+function disownSteps({ tokens }: Statement, current: string): readonly string[] {
+  const at = tokens.findIndex((token) => isWord(token, 'by'));
+  const roles = tokens.slice(at + 1).filter((token) => token.value !== ',' && !isWord(token, 'cascade', 'restrict'));
+  return roles.map((token) => {
+    const isSelf = isWord(token, 'current_user', 'session_user', 'current_role');
+    const name = isSelf ? current : token.value;
+    return block(
+      `SELECT oid INTO held FROM pg_catalog.pg_roles WHERE rolname = ${quoteLiteral(name)};
+IF held IS NULL THEN RETURN; END IF;
+IF EXISTS (SELECT FROM pg_catalog.pg_shdepend d JOIN pg_catalog.pg_database b ON b.oid = d.dbid AND b.datname = pg_catalog.current_database()
+  WHERE d.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND d.refobjid = held AND d.deptype = 'o'
+    AND d.classid <> 'pg_catalog.pg_default_acl'::pg_catalog.regclass) THEN
+  RAISE 'the role ${name.replaceAll("'", "''").replaceAll('%', '%%')} owns other things here';
+END IF;
+DROP OWNED BY ${quoteIdentifier(name)};`,
+      'held oid;',
     );
   });
 }

@@ -3,9 +3,9 @@ import { type Table, tableName } from '../../../change/table.ts';
 import { quoteIdentifier, quoteTable } from '../../../engine/postgres/identifier.ts';
 import type { Excerpts } from '../excerpt.ts';
 import type { CommandNotice, NotedObject, Notice } from './notice.ts';
-import { ownerSteps, stepsFor, tableMadeSteps } from './rewrite.ts';
+import { dropEachSteps, ownerSteps, stepsFor, tableMadeSteps } from './rewrite.ts';
 import { isWord, type Statement, soleStatement, statementAt } from './statement.ts';
-import { tokensOf } from './tokens.ts';
+import { type Token, tokensOf } from './tokens.ts';
 
 type Wanted = (table: { readonly schema: string; readonly name: string }) => boolean;
 
@@ -82,8 +82,10 @@ export class Translator {
     });
     if (theirs.length === 0) return undefined;
     const base = { ...nothing, id, settings: { ...settings, search_path: '' } };
-    if (tag === 'DROP OWNED')
-      return { ...base, statement: tag, refusal: 'a role may own other things at the secondary' };
+    if (tag === 'DROP OWNED') return { ...base, statement: tag, steps: dropEachSteps(theirs) };
+    // The snapshot makes the tables that used it without it.
+    if (tag === 'DROP ACCESS METHOD' && cascade)
+      return { ...base, statement: tag, refusal: 'what used it need not use it at the secondary' };
     const end = cascade ? ' CASCADE' : '';
     // What hangs on a table is named with it, one by one.
     const isListed = !/^DROP (TRIGGER|POLICY|RULE|CAST|OPERATOR|TRANSFORM)/.test(tag);
@@ -97,7 +99,7 @@ export class Translator {
   #command(notice: CommandNotice): Ddl | undefined {
     const text = this.#textOf(notice);
     const objects = notice.objects.filter((object) => this.#concerns(object));
-    if (objects.length === 0) return undefined;
+    if (objects.length === 0 && notice.tag !== 'DROP OWNED') return undefined;
     const made = objects.filter(({ command }) => command.startsWith('CREATE') || command === 'SELECT INTO');
     const shapes = notice.tables.filter((table) => this.#wanted(table)).map((table) => this.#shapeOf(table));
     const statement = text === undefined ? undefined : statementIn(text, notice);
@@ -137,13 +139,16 @@ export class Translator {
     return text ?? (key === undefined ? undefined : this.#texts.get(key));
   }
 
-  #concerns({ temporary, table, reads = [] }: NotedObject): boolean {
+  #concerns({ apart, table, reads = [] }: NotedObject): boolean {
     const isWanted = ([schema, name]: readonly [string, string]): boolean => this.#wanted({ schema, name });
-    return temporary !== true && (table === undefined || isWanted(table)) && reads.every(isWanted);
+    return apart !== true && (table === undefined || isWanted(table)) && reads.every(isWanted);
   }
 
   /** Why the rows that a statement wrote anew would be others at the secondary. */
   #refusal({ remade, unstable }: CommandNotice, { tokens }: Statement): string | undefined {
+    const bound = boundAttached(tokens);
+    const moving = bound.find((token, at) => isMomentary(token) || isCall(bound, at));
+    if (moving) return `${moving.value} may say something else at the secondary: give the bound as a plain value`;
     const tables = remade.filter((table) => this.#wanted(table));
     // 1: it became logged or unlogged; 2 and 4: values were computed. The rest moves rows only.
     if (tables.some(({ reason, logged }) => (reason & 1) !== 0 && logged))
@@ -151,12 +156,7 @@ export class Translator {
     if (tables.every(({ reason }) => (reason & 6) === 0)) return undefined;
     const names = new Set(unstable ?? []);
     const called = tokens.find((token, at) => names.has(token.value.toLowerCase()) && tokens[at + 1]?.value === '(');
-    const word = tokens.find(
-      (token) =>
-        isWord(token, ...momentary) ||
-        (token.kind === 'text' && /'\s*(now|today|tomorrow|yesterday)/i.test(token.value)),
-    );
-    const culprit = called ?? word;
+    const culprit = called ?? tokens.find(isMomentary);
     return culprit && `it wrote rows anew with ${culprit.value}, which says something else at the secondary`;
   }
 }
@@ -165,6 +165,19 @@ const momentary =
   'current_timestamp current_date current_time localtime localtimestamp current_user session_user current_role user current_catalog current_schema serial bigserial smallserial serial2 serial4 serial8 identity'.split(
     ' ',
   );
+
+const isMomentary = (token: Token): boolean =>
+  isWord(token, ...momentary) || (token.kind === 'text' && /'\s*(now|today|tomorrow|yesterday)/i.test(token.value));
+
+/** A word with a bracket behind it that is none of the bound's own. */
+const isCall = (tokens: readonly Token[], at: number): boolean =>
+  tokens[at + 1]?.value === '(' && tokens[at]?.kind === 'word' && !isWord(tokens[at], 'in', 'from', 'to', 'with');
+
+/** What ATTACH PARTITION says of the bound. */
+function boundAttached(tokens: readonly Token[]): readonly Token[] {
+  const at = tokens.findIndex((token, place) => isWord(token, 'partition') && isWord(tokens[place - 1], 'attach'));
+  return at < 0 ? [] : tokens.slice(at + 2);
+}
 
 const nothing: Ddl = {
   kind: 'ddl',

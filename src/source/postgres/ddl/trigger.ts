@@ -27,6 +27,7 @@ const tableOf = `CASE c.classid
   WHEN 'pg_policy'::regclass THEN (SELECT p.polrelid FROM pg_policy p WHERE p.oid = c.objid)
   WHEN 'pg_rewrite'::regclass THEN (SELECT r.ev_class FROM pg_rewrite r WHERE r.oid = c.objid)
   WHEN 'pg_constraint'::regclass THEN (SELECT k.conrelid FROM pg_constraint k WHERE k.oid = c.objid)
+  WHEN 'pg_statistic_ext'::regclass THEN (SELECT s.stxrelid FROM pg_statistic_ext s WHERE s.oid = c.objid)
   WHEN 'pg_attrdef'::regclass THEN (SELECT f.adrelid FROM pg_attrdef f WHERE f.oid = c.objid) END`;
 
 /** Of what `ALTER ... OWNER TO` speaks of; a sequence of a column goes with its table. */
@@ -38,14 +39,42 @@ const ownerOf = `CASE c.classid
 
 const pair = (schema: string, name: string): string => `jsonb_build_array(${schema}, ${name})`;
 
-/** Tables that a view reads, also by way of other views. */
-const readBy = (view: string): string => `(WITH RECURSIVE read (oid) AS (
+/** What a view reads, also by way of other views. */
+const readFrom = (view: string): string => `
     SELECT ${view}
     UNION SELECT d.refobjid FROM read JOIN pg_rewrite w ON w.ev_class = read.oid
       JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
-        AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class)
+        AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class`;
+
+/** Tables that a view reads. */
+const readBy = (view: string): string => `(WITH RECURSIVE read (oid) AS (${readFrom(view)})
   SELECT coalesce(jsonb_agg(${pair('n.nspname', 'b.relname')}), '[]') FROM read JOIN pg_class b ON b.oid = read.oid AND b.relkind IN ('r', 'p')
     JOIN pg_namespace n ON n.oid = b.relnamespace)`;
+
+/** Of these kinds the snapshot copies nothing either: neither are their comments, nor who may use them. */
+export const uncarried: readonly string[] = [
+  'event trigger',
+  'foreign data wrapper',
+  'foreign server',
+  'foreign table',
+  'foreign-data wrapper',
+  'large object',
+  'publication',
+  'server',
+  'subscription',
+  'user mapping',
+];
+
+/** What is nobody's affair but the session's, or hangs on what no secondary has: temporary things and what is made of them, what is
+ *  foreign and what reads it. */
+const isApart = `t.relpersistence = 't' OR c.schema_name = 'pg_temp' OR lower(c.object_type) IN (${uncarried.map((kind) => `'${kind}'`).join(', ')})
+  OR t.relkind = 'f' OR t.relkind IN ('v', 'm') AND EXISTS (WITH RECURSIVE read (oid) AS (${readFrom('t.oid')})
+    SELECT FROM read JOIN pg_class b ON b.oid = read.oid AND b.relkind = 'f')
+  OR c.classid IN ('pg_proc'::regclass, 'pg_type'::regclass, 'pg_operator'::regclass, 'pg_cast'::regclass) AND EXISTS (
+    SELECT FROM pg_depend d LEFT JOIN pg_type y ON d.refclassid = 'pg_type'::regclass AND y.oid = d.refobjid
+      LEFT JOIN pg_class r ON d.refclassid = 'pg_class'::regclass AND r.oid = d.refobjid
+     WHERE d.classid = c.classid AND d.objid = c.objid AND d.deptype = 'n'
+       AND coalesce(y.typnamespace, r.relnamespace) = pg_my_temp_schema())`;
 
 /** The functions behind the event triggers. Only what a superuser wrote is run: the first of them has the application's search_path and
  *  calls nothing by a bare name, all others have one of their own. The application's statement never fails by us: what goes wrong is told
@@ -127,13 +156,13 @@ export const functionsSql: readonly string[] = [
        IF tag NOT LIKE 'DROP %' THEN RETURN; END IF;
        SELECT jsonb_agg(jsonb_build_object('type', object_type, 'schema', schema_name, 'identity', object_identity,
            'names', address_names)) FILTER (WHERE original AND NOT is_temporary),
-           jsonb_build_object('cascade', coalesce(bool_or(normal AND NOT original AND object_type NOT IN ('index', 'sequence', 'type')
+           jsonb_build_object('cascade', coalesce(bool_or(normal AND NOT original
              AND NOT EXISTS (SELECT FROM pg_event_trigger_dropped_objects() o WHERE o.original AND o.address_names = d.address_names[1:2])), false))
          INTO objects, said FROM pg_event_trigger_dropped_objects() d;
        IF objects IS NOT NULL THEN PERFORM changeover.emit_ddl(found || said || jsonb_build_object('dropped', objects)); END IF;
        RETURN;
      END IF;
-     IF tag LIKE 'DROP %' THEN RETURN; END IF;
+     IF tag LIKE 'DROP %' AND tag <> 'DROP OWNED' THEN RETURN; END IF;
 
      said := changeover.statement_text(frames);
      -- Rows that were written anew are not in the stream: what called them into being must say the same everywhere.
@@ -161,7 +190,7 @@ export const functionsSql: readonly string[] = [
      END IF;
      SELECT array_agg(DISTINCT t.oid) FILTER (WHERE t.relkind IN ('r', 'p') AND t.relpersistence <> 't'),
          coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('command', c.command_tag, 'type', c.object_type, 'schema', c.schema_name,
-           'identity', c.object_identity, 'temporary', t.relpersistence = 't' OR c.schema_name = 'pg_temp',
+           'identity', c.object_identity, 'apart', ${isApart},
            'owner', pg_get_userbyid(${ownerOf}),
            'address', (SELECT format('%L, %L, %L', a.type, a.object_names, a.object_args)
              FROM pg_identify_object_as_address(c.classid, c.objid, c.objsubid) a WHERE c.objid IS NOT NULL),
@@ -172,8 +201,7 @@ export const functionsSql: readonly string[] = [
          LEFT JOIN pg_namespace n ON n.oid = t.relnamespace
       WHERE NOT c.in_extension AND c.schema_name IS DISTINCT FROM 'changeover';
      PERFORM set_config('changeover.rewritten', '', true);
-     -- What is temporary is nobody's affair but the session's.
-     IF tag NOT IN ('CREATE TABLE AS', 'SELECT INTO') AND NOT jsonb_path_exists(objects, '$[*] ? (!(@.temporary == true))') THEN RETURN; END IF;
+     IF tag NOT IN ('CREATE TABLE AS', 'SELECT INTO', 'DROP OWNED') AND NOT jsonb_path_exists(objects, '$[*] ? (!(@.apart == true))') THEN RETURN; END IF;
      IF key IS NOT NULL THEN
        -- A text of thousands of statements is told once for a transaction.
        IF current_setting('changeover.told', true) = key THEN said := said - 'text';
@@ -184,6 +212,7 @@ export const functionsSql: readonly string[] = [
      found := found || said || jsonb_build_object('remade', remade, 'unstable', unstable, 'objects', objects, 'tables', coalesce((
        SELECT jsonb_agg(jsonb_build_object('schema', n.nspname, 'name', t.relname, 'traits', ${traitsSql('t.oid')},
            'unlogged', t.relpersistence = 'u',
+           'bound', CASE WHEN tag = 'CREATE TABLE' THEN pg_get_expr(t.relpartbound, t.oid) END,
            'filled', (SELECT jsonb_object_agg(f.name, jsonb_build_array(f.value, f.present)) FROM (
              SELECT DISTINCT ON (a.attname) a.attname AS name, (a.attmissingval::text::text[])[1] AS value,
                  (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) AS present
