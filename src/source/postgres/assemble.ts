@@ -1,4 +1,4 @@
-import type { Batch, Change, Ddl, RowChange } from '../../change/change.ts';
+import type { Batch, Change, Ddl, RowChange, Rows } from '../../change/change.ts';
 import { bytesOf } from '../../change/codec.ts';
 import { isBefore, type Position } from '../../change/position.ts';
 import type { Table } from '../../change/table.ts';
@@ -50,7 +50,7 @@ export class Assembly {
     this.#after = options.after;
   }
 
-  add(message: Exclude<Decoded, { kind: 'relation' | 'type' }> | Ddl): void {
+  add(message: Exclude<Decoded, { kind: 'relation' | 'type' }> | Ddl | Rows): void {
     switch (message.kind) {
       case 'insert':
       case 'update':
@@ -69,6 +69,9 @@ export class Assembly {
         // Its transaction is a batch by itself.
         if (this.#wholeCount > 0) this.#sealWhole();
         this.#hasDdl = true;
+        this.#put(message);
+        return;
+      case 'rows':
         this.#put(message);
         return;
       case 'begin':

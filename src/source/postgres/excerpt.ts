@@ -151,6 +151,18 @@ const copyLine = (values: Cells): Buffer =>
     'latin1',
   );
 
+/** Of lines that hold the whole rows of the table. */
+export function cutBlock({ row }: Cut, block: Buffer): Buffer {
+  if (!row) return block;
+  const lines: Buffer[] = [];
+  for (let from = 0; from < block.length; ) {
+    const to = block.indexOf(10, from) + 1;
+    lines.push(copyLine([...cells(row(rowOf(copyCells(block.subarray(from, to)))))]));
+    from = to;
+  }
+  return Buffer.concat(lines);
+}
+
 /** Cuts what the stream brings, table by table. */
 export class Cutter {
   readonly #excerpts: Excerpts;

@@ -179,14 +179,14 @@ export function postgresSource(options: PostgresSourceOptions): Source {
         for (const { body, at: start } of messages) {
           const message = decodeMessage(body, start, relations.of);
           if (message.kind === 'relation') {
+            const former = relations.of(message.oid);
             const table = await relations.announce(message, transaction);
-            const made = isWanted(table) ? ddl.announced(table) : undefined;
+            const made = isWanted(table) ? ddl.announced(table, former) : undefined;
             if (made) assembly.add(made);
           } else if (message.kind === 'type') relations.nameType(message);
           else if (isDdlMessage(message)) {
-            const change = await ddl.read(message.content);
-            if (change === 'not ours') assembly.add(message);
-            else if (change !== 'nothing') assembly.add(change);
+            const changes = await ddl.read(message.content);
+            for (const change of changes === 'not ours' ? [message] : changes) assembly.add(change);
           } else if (message.kind === 'logical message' && message.prefix === answerPrefix) {
             // Only we answer.
           } else {

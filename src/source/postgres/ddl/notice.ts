@@ -52,7 +52,18 @@ export type Notice =
         readonly names: readonly string[] | null;
       }[];
     })
+  | (Common & RowsNotice)
   | (Common & CommandNotice);
+
+/** Rows of a table that the command before wrote anew, in the text format of COPY. */
+export interface RowsNotice {
+  readonly event: 'rows';
+  readonly schema: string;
+  readonly name: string;
+  readonly columns: readonly (readonly [name: string, type: string, key: boolean | null])[];
+  readonly count: number;
+  readonly block: string;
+}
 
 export interface CommandNotice {
   readonly id: string;
@@ -68,12 +79,16 @@ export interface CommandNotice {
   readonly place?: number;
   readonly objects: readonly NotedObject[];
   readonly tables: readonly NotedTable[];
+  /** Tables that inherit from those, or lie in the schema, where names may have changed. */
+  readonly heirs: readonly { readonly schema: string; readonly name: string }[] | null;
   /** Tables with rows that were written anew: reasons as pg_event_trigger_table_rewrite_reason() has them. */
   readonly remade: readonly {
     readonly schema: string;
     readonly name: string;
     readonly reason: number;
     readonly logged: boolean;
+    /** All its rows follow. */
+    readonly told: boolean;
   }[];
   /** Functions called by the text that need not say the same at another place. */
   readonly unstable: readonly string[] | null;

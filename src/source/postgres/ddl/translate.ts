@@ -1,11 +1,13 @@
-import type { Ddl, Shape } from '../../../change/change.ts';
+import type { Ddl, Rows, Shape, Truncate } from '../../../change/change.ts';
 import { type Table, tableName } from '../../../change/table.ts';
 import { quoteIdentifier, quoteTable } from '../../../engine/postgres/identifier.ts';
-import type { Excerpts } from '../excerpt.ts';
-import type { CommandNotice, NotedObject, Notice } from './notice.ts';
+import { cutBlock, cutOf, type Excerpts } from '../excerpt.ts';
+import type { Renaming } from './excerpted.ts';
+import type { CommandNotice, NotedObject, Notice, RowsNotice } from './notice.ts';
 import { dropEachSteps, ownerSteps, stepsFor, tableMadeSteps } from './rewrite.ts';
 import { isWord, type Statement, soleStatement, statementAt } from './statement.ts';
 import { type Token, tokensOf } from './tokens.ts';
+import { momentary } from './trigger.ts';
 
 type Wanted = (table: { readonly schema: string; readonly name: string }) => boolean;
 
@@ -39,32 +41,68 @@ export class Translator {
     return this.#isMaking;
   }
 
-  /** Undefined where nothing is to be done at a secondary. */
-  translate(notice: Notice): Ddl | undefined {
+  /** Empty where nothing is to be done at a secondary. */
+  translate(notice: Notice): readonly (Ddl | Truncate | Rows)[] {
     switch (notice.event) {
       case 'failed':
-        return {
-          ...nothing,
-          id: notice.id,
-          statement: notice.text,
-          refusal: `our event trigger failed: ${notice.problem}`,
-        };
+        return [
+          { ...nothing, id: notice.id, statement: notice.text, refusal: `our event trigger failed: ${notice.problem}` },
+        ];
       case 'ddl_command_start':
         this.#isMaking = true;
-        return undefined;
+        return [];
       case 'sql_drop':
-        return this.#drop(notice);
-      case 'ddl_command_end':
+        return [this.#drop(notice)].filter((change) => change !== undefined);
+      case 'ddl_command_end': {
         if (notice.tag === 'CREATE TABLE AS' || notice.tag === 'SELECT INTO') this.#isMaking = false;
-        return this.#command(notice);
+        const change = this.#command(notice);
+        return change ? [...this.#emptied(notice), change] : [];
+      }
+      case 'rows':
+        return this.#rows(notice);
       default:
-        return {
-          ...nothing,
-          id: (notice as CommandNotice).id,
-          statement: JSON.stringify(notice),
-          refusal: 'another version of our event triggers told it',
-        };
+        return [
+          {
+            ...nothing,
+            id: (notice as CommandNotice).id,
+            statement: JSON.stringify(notice),
+            refusal: 'another version of our event triggers told it',
+          },
+        ];
     }
+  }
+
+  /** Tables whose rows come anew lose them before the change: nothing is computed that would be thrown away. */
+  #emptied({ remade }: CommandNotice): readonly Truncate[] {
+    const tables = remade
+      .filter((table) => this.#isTold(table))
+      .map(({ schema, name }): Table => ({ schema, name, identity: 'full', columns: [] }));
+    return tables.length === 0 ? [] : [{ kind: 'truncate', tables, cascade: false, restartIdentity: false }];
+  }
+
+  #rows({ schema, name, columns, count, block }: RowsNotice): readonly Rows[] {
+    if (!this.#isTold({ schema, name, told: true })) return [];
+    const described = columns.map(([column, type, key]) => ({ name: column, type, key: key === true }));
+    const isKeyed = described.some(({ key }) => key);
+    const whole: Table = { schema, name, identity: isKeyed ? 'key' : 'full', columns: described };
+    const cut = cutOf(whole, this.#excerpts);
+    return [{ kind: 'rows', table: cut.table, count, block: cutBlock(cut, Buffer.from(block)) }];
+  }
+
+  /** Which rows a filter lets pass, only the server can tell. */
+  #isTold({ schema, name, told }: { readonly schema: string; readonly name: string; readonly told: boolean }): boolean {
+    return told && this.#wanted({ schema, name }) && this.#excerpts?.of({ schema, name })?.rows === undefined;
+  }
+
+  /** What may have given tables or columns other names. Undefined: nothing has. */
+  renaming(notice: Notice): Renaming | undefined {
+    if (notice.event !== 'ddl_command_end') return undefined;
+    const tables = [...notice.tables, ...(notice.heirs ?? [])];
+    const text = this.#textOf(notice);
+    const statement = text === undefined ? undefined : statementIn(text, notice);
+    if (tables.length === 0 || (statement && !statement.tokens.some((token) => isWord(token, 'rename', 'schema'))))
+      return undefined;
+    return { statement, tables, schema: this.schemaRenamed(notice), searchPath: resolvedPath(notice) };
   }
 
   /** Of ALTER SCHEMA ... RENAME. */
@@ -149,22 +187,23 @@ export class Translator {
     const bound = boundAttached(tokens);
     const moving = bound.find((token, at) => isMomentary(token) || isCall(bound, at));
     if (moving) return `${moving.value} may say something else at the secondary: give the bound as a plain value`;
-    const tables = remade.filter((table) => this.#wanted(table));
+    const tables = remade.filter((table) => this.#wanted(table) && !this.#isTold(table));
     // 1: it became logged or unlogged; 2 and 4: values were computed. The rest moves rows only.
     if (tables.some(({ reason, logged }) => (reason & 1) !== 0 && logged))
-      return 'rows written while the table was unlogged are not in the stream';
+      return `rows written while the table was unlogged are not in the stream${untold}`;
     if (tables.every(({ reason }) => (reason & 6) === 0)) return undefined;
     const names = new Set(unstable ?? []);
     const called = tokens.find((token, at) => names.has(token.value.toLowerCase()) && tokens[at + 1]?.value === '(');
     const culprit = called ?? tokens.find(isMomentary);
-    return culprit && `it wrote rows anew with ${culprit.value}, which says something else at the secondary`;
+    if (culprit) return `it wrote rows anew with ${culprit.value}, which says something else at the secondary${untold}`;
+    // The default of a domain, perhaps.
+    const isDefault =
+      tables.some(({ reason }) => (reason & 2) !== 0) && !tokens.some((token) => isWord(token, 'generated'));
+    return isDefault ? `it wrote rows anew with a default that need not be the same there${untold}` : undefined;
   }
 }
 
-const momentary =
-  'current_timestamp current_date current_time localtime localtimestamp current_user session_user current_role user current_catalog current_schema serial bigserial smallserial serial2 serial4 serial8 identity'.split(
-    ' ',
-  );
+const untold = '; the table has a row filter or more than 1 GB, so its rows do not come with the change';
 
 const isMomentary = (token: Token): boolean =>
   isWord(token, ...momentary) || (token.kind === 'text' && /'\s*(now|today|tomorrow|yesterday)/i.test(token.value));

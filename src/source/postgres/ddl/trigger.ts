@@ -76,6 +76,18 @@ const isApart = `t.relpersistence = 't' OR c.schema_name = 'pg_temp' OR lower(c.
      WHERE d.classid = c.classid AND d.objid = c.objid AND d.deptype = 'n'
        AND coalesce(y.typnamespace, r.relnamespace) = pg_my_temp_schema())`;
 
+/** Words that say another thing at another moment, or to somebody else. */
+export const momentary: readonly string[] =
+  'current_timestamp current_date current_time localtime localtimestamp current_user session_user current_role user current_catalog current_schema serial bigserial smallserial serial2 serial4 serial8 identity'.split(
+    ' ',
+  );
+const momentaryPattern = `\\m(${momentary.join('|')})\\M|''\\s*(now|today|tomorrow|yesterday)`;
+
+/** Rows that were written anew are told up to here: they take as much log again as the server wrote for them. A larger table is not worth
+ *  the time that the application would wait for it. */
+const toldBytesMax = 1024 ** 3;
+const blockBytes = 1024 ** 2;
+
 /** The functions behind the event triggers. Only what a superuser wrote is run: the first of them has the application's search_path and
  *  calls nothing by a bare name, all others have one of their own. The application's statement never fails by us: what goes wrong is told
  *  instead, and stops the lanes. */
@@ -101,10 +113,42 @@ export const functionsSql: readonly string[] = [
   // behind a message of its subtransaction may come before it. A record that nobody reads keeps them apart.
   `CREATE OR REPLACE FUNCTION changeover.emit_ddl(content jsonb) RETURNS void
      LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $changeover$
-   SELECT pg_logical_emit_message(true, '${ddlPrefix}', (content || jsonb_build_object('seal', s.token, 'id', pg_current_wal_insert_lsn(),
-     'role', coalesce(nullif(current_setting('role'), 'none'), session_user)))::text) FROM changeover.seal s;
+   SELECT pg_logical_emit_message(true, '${ddlPrefix}', convert_to((content || jsonb_build_object('seal', s.token, 'id', pg_current_wal_insert_lsn(),
+     'role', coalesce(nullif(current_setting('role'), 'none'), session_user)))::text, 'UTF8')) FROM changeover.seal s;
    SELECT pg_logical_emit_message(false, 'changeover', 'apart')
    $changeover$`,
+  // All rows of a table, in the text format of COPY. Those that are hidden from us make it fail.
+  `CREATE OR REPLACE FUNCTION changeover.emit_rows(given oid) RETURNS void
+     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off AS $changeover$
+   DECLARE
+     head jsonb;
+     query text;
+     line text;
+     lines text[] := '{}';
+     bytes bigint := 0;
+   BEGIN
+     SELECT jsonb_build_object('event', 'rows', 'tag', '', 'schema', n.nspname, 'name', c.relname, 'columns',
+         coalesce(jsonb_agg(jsonb_build_array(a.attname, format_type(a.atttypid, a.atttypmod), a.attnum = ANY (i.indkey)) ORDER BY a.attnum), '[]')),
+         format('SELECT concat_ws(E''\\t'', %s) FROM ONLY %I.%I', coalesce(string_agg(format(
+           $$CASE WHEN num_nulls(%1$I) = 1 THEN '\\N' ELSE replace(replace(replace(replace(format('%%s', %1$I), '\\', '\\\\'), E'\\t', '\\t'), E'\\n', '\\n'), E'\\r', '\\r') END$$,
+           a.attname), ', ' ORDER BY a.attnum), ''''''), n.nspname, c.relname)
+       INTO head, query
+       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+       LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary AND i.indimmediate
+      WHERE c.oid = given GROUP BY n.nspname, c.relname;
+     FOR line IN EXECUTE query LOOP
+       lines := lines || line;
+       bytes := bytes + octet_length(line);
+       CONTINUE WHEN bytes < ${blockBytes};
+       PERFORM changeover.emit_ddl(head || jsonb_build_object('count', cardinality(lines), 'block', array_to_string(lines, E'\\n') || E'\\n'));
+       lines := '{}';
+       bytes := 0;
+     END LOOP;
+     IF lines <> '{}' THEN
+       PERFORM changeover.emit_ddl(head || jsonb_build_object('count', cardinality(lines), 'block', array_to_string(lines, E'\\n') || E'\\n'));
+     END IF;
+   END $changeover$`,
   `CREATE OR REPLACE FUNCTION changeover.note_failure(tag text, problem text) RETURNS void
      LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $changeover$
    SELECT changeover.emit_ddl(jsonb_build_object('event', 'failed', 'tag', tag, 'problem', problem, 'text', current_query()))
@@ -134,7 +178,10 @@ export const functionsSql: readonly string[] = [
      remade jsonb := '[]';
      remade_table record;
      is_full boolean;
+     is_moving boolean;
+     is_renaming boolean;
      unstable text[];
+     told oid[] := '{}';
      is_read boolean := EXISTS (SELECT FROM changeover.lane l JOIN pg_replication_slots s ON s.slot_name = l.slot AND s.database = current_database());
    BEGIN
      IF tag ~ '^(CREATE|ALTER|DROP) (PUBLICATION|SUBSCRIPTION|FOREIGN|SERVER|USER MAPPING|EVENT)'
@@ -165,21 +212,28 @@ export const functionsSql: readonly string[] = [
      IF tag LIKE 'DROP %' AND tag <> 'DROP OWNED' THEN RETURN; END IF;
 
      said := changeover.statement_text(frames);
+     is_renaming := tag LIKE 'ALTER %' AND coalesce(said ->> 'text' ~* 'rename|schema', true);
      -- Rows that were written anew are not in the stream: what called them into being must say the same everywhere.
-     FOR remade_table IN SELECT r.key, r.value, n.nspname, c.relname, c.relpersistence FROM jsonb_each(rewritten) r
-       JOIN pg_class c ON c.oid = r.key::oid AND c.relkind = 'r' JOIN pg_namespace n ON n.oid = c.relnamespace
-     LOOP
-       EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %I.%I)', remade_table.nspname, remade_table.relname) INTO is_full;
-       IF is_full THEN remade := remade || jsonb_build_object('schema', remade_table.nspname, 'name', remade_table.relname,
-         'reason', remade_table.value, 'logged', remade_table.relpersistence = 'p'); END IF;
-     END LOOP;
-     IF remade <> '[]' THEN
+     IF rewritten <> '{}' THEN
        SELECT array_agg(DISTINCT p.proname) INTO unstable
          FROM regexp_matches(lower(said ->> 'text'), '([a-z_][a-z0-9_$]*)"?\\s*\\(', 'g') m JOIN pg_proc p ON p.proname = m[1]
         WHERE p.provolatile = 'v' OR (p.provolatile = 's' AND (p.oid >= 16384
           OR p.proname ~ '^(now|age|timeofday|obj_description|col_description|shobj_description|transaction_timestamp|statement_timestamp)$'
           OR p.proname ~ '^(current|has|inet|txid|to_reg|pg|query_to|table_to|cursor_to|database_to|schema_to)_'));
+       is_moving := unstable IS NOT NULL OR said ->> 'text' ~* '${momentaryPattern}';
      END IF;
+     FOR remade_table IN SELECT c.oid, r.value::int AS reason, n.nspname, c.relname, c.relpersistence = 'p' AS is_logged FROM jsonb_each_text(rewritten) r
+       JOIN pg_class c ON c.oid = r.key::oid AND c.relkind = 'r' JOIN pg_namespace n ON n.oid = c.relnamespace
+     LOOP
+       EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %I.%I)', remade_table.nspname, remade_table.relname) INTO is_full;
+       CONTINUE WHEN NOT is_full;
+       -- 1: it became logged or unlogged; 2: a default that is not the same for every row; 4: values of another type.
+       is_full := is_read AND remade_table.is_logged AND pg_table_size(remade_table.oid) <= ${toldBytesMax}
+         AND (remade_table.reason & 3 <> 0 OR remade_table.reason & 4 <> 0 AND is_moving);
+       remade := remade || jsonb_build_object('schema', remade_table.nspname, 'name', remade_table.relname,
+         'reason', remade_table.reason, 'logged', remade_table.is_logged, 'told', is_full);
+       IF is_full THEN told := told || remade_table.oid; END IF;
+     END LOOP;
      IF said ->> 'depth' = '0' THEN
        -- Which statement of its tag this is, of those that were sent as one text. What is rolled back is not counted.
        key := md5(said ->> 'text') || statement_timestamp();
@@ -209,7 +263,16 @@ export const functionsSql: readonly string[] = [
        said := said || jsonb_build_object('key', key, 'place', (places ->> tag)::int);
      END IF;
 
-     found := found || said || jsonb_build_object('remade', remade, 'unstable', unstable, 'objects', objects, 'tables', coalesce((
+     found := found || said || jsonb_build_object('remade', remade, 'unstable', unstable, 'objects', objects,
+       'heirs', CASE WHEN is_renaming THEN (
+         WITH RECURSIVE heirs (oid) AS (
+           SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = ANY (tables)
+           UNION SELECT i.inhrelid FROM heirs h JOIN pg_inherits i ON i.inhparent = h.oid)
+         SELECT jsonb_agg(jsonb_build_object('schema', n.nspname, 'name', r.relname))
+           FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace
+          WHERE r.relkind IN ('r', 'p') AND (r.oid IN (SELECT oid FROM heirs) OR r.relnamespace IN (
+            SELECT c.objid FROM pg_event_trigger_ddl_commands() c WHERE c.classid = 'pg_namespace'::regclass))) END,
+       'tables', coalesce((
        SELECT jsonb_agg(jsonb_build_object('schema', n.nspname, 'name', t.relname, 'traits', ${traitsSql('t.oid')},
            'unlogged', t.relpersistence = 'u',
            'bound', CASE WHEN tag = 'CREATE TABLE' THEN pg_get_expr(t.relpartbound, t.oid) END,
@@ -224,7 +287,10 @@ export const functionsSql: readonly string[] = [
               FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid WHERE a.attrelid = t.oid AND a.attnum > 0) END,
            'options', array_to_string(t.reloptions, ', ')))
          FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE t.oid = ANY (tables)), '[]'));
-     IF is_read THEN PERFORM changeover.emit_ddl(found); END IF;
+     IF is_read THEN
+       PERFORM changeover.emit_ddl(found);
+       PERFORM changeover.emit_rows(t) FROM unnest(told) t;
+     END IF;
      IF tables IS NOT NULL THEN PERFORM changeover.publish(tables, tag ~ '^(CREATE|SELECT INTO)'); END IF;
    END $changeover$`,
   // Before anybody writes to them: PostgreSQL refuses updates of a published table without identity (decision 7).
