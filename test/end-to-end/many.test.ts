@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openPostgresServer } from '../../src/demo/postgres-server.ts';
@@ -30,7 +30,9 @@ test('of two secondaries one stops: the other goes on, the log takes its changes
   );
   const places = { london: { postgres: primary }, dublin: { postgres: secondary }, paris: { postgres: third.url() } };
   const plan = { name: story.name, sites: places, primary: 'london', tables, heartbeat: '200ms' };
-  await writeFile(join(story.desk.folder, 'changeover.yaml'), JSON.stringify(plan));
+  const sealed = { ...plan, broker: { seal: { key_file: './shop.keys' } } };
+  await writeFile(join(story.desk.folder, 'changeover.yaml'), JSON.stringify(sealed));
+  await story.desk.ask('keys', 'rotate');
   const running = story.desk.start('run');
   await story.desk.caughtUp();
   await third.stop('fast');
@@ -71,4 +73,18 @@ test('of two secondaries one stops: the other goes on, the log takes its changes
   ]);
   await run(primary, 'DROP TABLE public.tmp_load', 'DROP SCHEMA scratch CASCADE');
   for (const to of [secondary, third.url()]) await assertEqual({ primary, secondary: to });
+
+  // Its log is sealed: whole and readable with the key alone.
+  assert.equal((await story.desk.ask('log', 'verify')).verdict, 'WHOLE');
+  const { entries } = await story.desk.ask('log', 'ls', '--from', '0', '--limit', '3');
+  assert.match(JSON.stringify(entries), /"schema":\d/);
+  const folder = join(story.desk.folder, 'changeover-data', 'log');
+  const bytes = await readFile(join(folder, `${'0'.repeat(20)}.segment`));
+  assert.ok(bytes.length > 10_000 && !bytes.includes('tmp_but_wanted'));
+  await writeFile(join(story.desk.folder, 'changeover.yaml'), JSON.stringify(plan));
+  for (const words of [['log', 'verify'], ['log', 'ls'], ['run']])
+    assert.match(
+      (await story.desk.run(...words)).err,
+      /^BROKER_SEALED Entry \d+ is sealed, and no key is configured\n/,
+    );
 });
