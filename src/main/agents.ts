@@ -38,9 +38,11 @@ function journalOf(configuration: Configuration, broker: Broker, signal: AbortSi
   return openJournal({ broker, openReader: reader, folder, leader: primary }, signal);
 }
 
-/** The broker outlives each try of capture. */
+/** The broker outlives each try of capture. One that was not reached yet has no stream to name: that is asked of it when it is needed. */
 const shared = (broker: Broker): Broker => ({
-  stream: broker.stream,
+  get stream() {
+    return broker.stream;
+  },
   append: (epoch, batch) => broker.append(epoch, batch),
   tail: () => broker.tail(),
   isEmpty: () => broker.isEmpty(),
