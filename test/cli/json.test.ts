@@ -64,6 +64,8 @@ const answers: readonly (readonly [readonly string[], string, ReturnType<typeof 
   [['repair', '--dry-run'], 'changeover.repair/1', differingHouse()],
   [['set-aside', 'orders'], 'changeover.set-aside/1', differingHouse()],
   [['snapshot', 'orders'], 'changeover.snapshot/1', differingHouse()],
+  [['switchover', '--to', 'dublin', '--dry-run'], 'changeover.switchover.dry-run/1', houseWith()],
+  [['failover', '--to', 'dublin', '--dry-run'], 'changeover.failover.dry-run/1', houseWith()],
   [['log', 'ls', '--limit', '1'], 'changeover.log.ls/1', houseWith()],
   [['log', 'show', '1'], 'changeover.log.show/1', houseWith()],
   [['log', 'verify'], 'changeover.log.verify/1', brokenLog],
