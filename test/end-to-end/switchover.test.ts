@@ -37,6 +37,28 @@ test('under load the lead goes there and back, and nothing that a client was tol
   await running.stop('SIGTERM');
 });
 
+test('a superuser who writes on stops the switchover, and the writers are let in again', async () => {
+  const running = await shop.begin();
+  const from = await leader();
+  assert.ok(from === 'london' || from === 'dublin');
+  const stop = new AbortController();
+  const writing = (async () => {
+    while (!stop.signal.aborted)
+      await run(admin(from), "SELECT nextval('public.ticket')", 'UPDATE public.orders SET n = n').catch(
+        () => undefined,
+      );
+  })();
+  const told = await desk.ask('switchover', '--to', from === 'london' ? 'dublin' : 'london');
+  stop.abort();
+  await writing;
+  assert.equal(told.verdict, 'CANCELLED', JSON.stringify(told));
+  assert.equal((told.reason as { code: string }).code, 'CONTROL_FENCE_OPEN');
+  assert.equal(told.exitCode, 1);
+  await run(app(from), 'SELECT 1');
+  assert.equal(await leader(), from);
+  await running.stop('SIGTERM');
+});
+
 /** What the command says when an entry is in the journal. `CHANGEOVER_KILLS=all`: a kill behind each of them. */
 const stages = {
   all: [/switchover from/, /armed:/, /fenced:/, /sealed:/, /proved:/, /promoted:/, /opened:/],
