@@ -32,9 +32,11 @@ export async function check(session: Session, options: CheckOptions): Promise<Ex
       countWords(warnings, 'warning', 'warnings'),
       countWords(notes, 'note', 'notes'),
     ];
-    const route = `${configuration.primary} to ${secondariesOf(configuration)
-      .map((site) => site.name)
-      .join(', ')}`;
+    const route = `${configuration.primary} to ${
+      secondariesOf(configuration)
+        .map((site) => site.name)
+        .join(', ') || 'nobody'
+    }`;
     const painted = paint(desk, [blockers > 0 ? 'red' : 'green', 'bold'], verdict);
     desk.out(`${painted}: ${route}, ${counts.join(', ')}\n`);
     for (const finding of findings) desk.out(paragraph(desk, finding));

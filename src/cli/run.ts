@@ -39,7 +39,7 @@ export async function work(
   const sites = sitesMeant(configuration, site);
   const all = secondariesOf(configuration).length;
   report(
-    `${configuration.name}: ${roles.join(' and ')} from ${configuration.primary} to ${sites.join(', ')}${
+    `${configuration.name}: ${roles.join(' and ')} from ${configuration.primary} to ${sites.join(', ') || 'nobody'}${
       sites.length < all ? ' only' : ''
     }; state in ${configuration.folder}`,
   );

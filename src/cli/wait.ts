@@ -1,5 +1,6 @@
 import { waitCaughtUp } from '../control/wait.ts';
 import { durationWords } from '../control/words.ts';
+import { ChangeoverError } from '../error.ts';
 import { outJson, paint, type Session } from './desk.ts';
 import type { ExitCode } from './failure.ts';
 import { type ConfiguredOptions, configurationFor, laneOf, numberIn, sitesMeant } from './lane.ts';
@@ -17,6 +18,11 @@ export async function wait(session: Session, options: WaitArguments): Promise<Ex
   const timeoutMs = Math.min(numberIn(options.timeout, { name: '--timeout', whole: false }) * 1000, timeoutMsMax);
   const configuration = await configurationFor(session, options);
   const sites = sitesMeant(configuration, options.site);
+  if (sites.length === 0)
+    throw new ChangeoverError(
+      'CONTROL_REFUSED',
+      `${configuration.primary} has no secondary: there is nobody to wait for`,
+    );
   const { mark, sites: reached } = await waitCaughtUp(laneOf(house, configuration), { sites, timeoutMs }, signal);
   const { primary } = configuration;
   if (options.json) {

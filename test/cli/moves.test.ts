@@ -4,9 +4,11 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openMemoryBroker } from '../../src/broker/memory/memory.ts';
 import type { ControlEvent } from '../../src/change/control.ts';
-import { epoch } from '../../src/change/position.ts';
+import { epoch, offset } from '../../src/change/position.ts';
 import type { House } from '../../src/cli/house.ts';
 import { openRequests } from '../../src/control/requests.ts';
+import { keepStanding } from '../../src/control/standing.ts';
+import { firstStanding } from '../../src/control/state.ts';
 import { at } from '../control/facts.ts';
 import { batches, changeover, helm, houseWith, source } from './fake-house.ts';
 import { configuredFolder } from './place.ts';
@@ -165,6 +167,17 @@ test('a failover without consent says what may be lost, and is refused', async (
   assert.match(err, /changeover failover --to dublin --accept-loss all\n/);
   const wrong = await changeover(['failover', '--to', 'dublin', '--accept-loss', 'some'], folder);
   assert.equal(wrong.exitCode, 2);
+});
+
+test('behind a failover there is nobody to wait for, and nobody is said to be in step', async () => {
+  await using folder = await configuredFolder();
+  const standing = { ...firstStanding('dublin'), stranded: ['london'] };
+  await keepStanding(`${folder.cwd}/changeover-data`, { stream: 'stream-1', next: offset(2), standing });
+  const waited = await changeover(['wait', '--timeout', '1'], folder);
+  assert.deepEqual([waited.exitCode, waited.out], [3, '']);
+  const { out, exitCode } = await changeover(['status'], folder);
+  assert.equal(exitCode, 1);
+  assert.match(out, /^NOT STARTED: dublin has no secondary\n/);
 });
 
 test('a site that leads already, or is none, is a matter of usage', async () => {

@@ -57,6 +57,7 @@ test('after kill -9 of the primary no more is lost than was said before, and not
       [],
     );
   }
+  assert.equal(clients.doubles, 0);
   const status = await desk.ask('status');
   assert.equal((status.primary as { site: string }).site, 'dublin');
   const back = await desk.ask('switchover', '--to', 'london');

@@ -86,6 +86,8 @@ const pauseMs = 5;
 /** Clients that order again and again from whichever site lets them in, as an application with both addresses does. */
 export class Clients implements AsyncDisposable {
   readonly acknowledged: Acknowledged[] = [];
+  /** Numbers that were handed out a second time. */
+  doubles = 0;
   /** The longest that no client was served, in milliseconds. */
   longestMs = 0;
   #lastMs = performance.now();
@@ -122,7 +124,8 @@ export class Clients implements AsyncDisposable {
           await this.#order(connection, client, n);
           await sleep(pauseMs, undefined, { signal });
         }
-      } catch {
+      } catch (error) {
+        if (error instanceof Error && error.message.includes('duplicate key')) this.doubles += 1;
         // Shut out, cut off or down: the other site is asked. Whether the last order came through, nobody told.
         n += 1;
         await sleep(5, undefined, { signal }).catch(() => undefined);
