@@ -67,6 +67,7 @@ export function coalesce(changes: readonly Change[]): readonly Step[] {
       case 'ddl':
       case 'rows':
       case 'clear':
+      case 'sequences':
         alone(change);
         break;
       case 'sealed':

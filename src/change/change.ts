@@ -94,6 +94,22 @@ export interface Ddl {
   readonly objects: readonly string[];
 }
 
+/** Where a sequence stands, as its source's engine counts. */
+export interface SequenceAt {
+  readonly schema: string;
+  readonly name: string;
+  /** In decimal digits: it may be beyond what a number holds. */
+  readonly last: string;
+  /** False: `last` itself is given out next. */
+  readonly called: boolean;
+}
+
+/** Sequences that changed since they were looked at before. The source may have moved on since. */
+export interface Sequences {
+  readonly kind: 'sequences';
+  readonly values: readonly SequenceAt[];
+}
+
 /** Rows of a snapshot as one block in the text format of PostgreSQL's COPY, whole rows, each ended by a newline.
  *  https://www.postgresql.org/docs/current/sql-copy.html (Text Format) */
 export interface Rows {
@@ -138,6 +154,7 @@ export type Change =
   | Schema
   | Ddl
   | Rows
+  | Sequences
   | Clear
   | Control
   | Sealed;

@@ -1,6 +1,6 @@
 import { assert, unreachable } from '../error.ts';
 import { Reader, unreadable, Writer } from './bytes.ts';
-import type { Batch, Change, Ddl } from './change.ts';
+import type { Batch, Change, Ddl, SequenceAt } from './change.ts';
 import { decodeControl, encodeControl } from './control.ts';
 import type { Key } from './key.ts';
 import type { Position } from './position.ts';
@@ -27,6 +27,7 @@ import type { Table } from './table.ts';
             | 11 table:u32 position after:key up-to:key                    clear
             | 12 bytes                                                     control, as JSON: control.ts
             | 13 bytes                                                     sealed
+            | 14 bytes                                                     the values of sequences, as JSON
    key      = count:u16 { bytes }                       0: none
    text     = length:u16 bytes        bytes = length:u32 bytes                                                       */
 
@@ -46,6 +47,7 @@ const kinds = {
   clear: 11,
   control: 12,
   sealed: 13,
+  sequences: 14,
 } as const satisfies Record<Change['kind'], number>;
 
 /** Writes into one buffer, once: a copy of a batch is megabytes, and the next one comes before the collector does. */
@@ -105,6 +107,8 @@ export function bytesOf(change: Change): number {
       return 32 + encodeControl(change.event).length;
     case 'sealed':
       return 8 + change.envelope.length;
+    case 'sequences':
+      return change.values.reduce((sum, { schema, name }) => sum + 80 + schema.length + name.length, 32);
     case 'truncate':
     case 'snapshot':
       return 32 + 4 * change.tables.length;
@@ -171,6 +175,9 @@ function writeChange(writer: Writer, change: Change, placeOf: (table: Table) => 
       return;
     case 'sealed':
       writer.bytes(change.envelope);
+      return;
+    case 'sequences':
+      writer.bytes(Buffer.from(JSON.stringify(change.values)));
       return;
     case 'rows':
       writer.u32(placeOf(change.table));
@@ -299,6 +306,8 @@ function readChange(reader: Reader, tableAt: () => Table): Change {
       return { kind: 'control', event: decodeControl(reader.bytes()) };
     case kinds.sealed:
       return { kind: 'sealed', envelope: reader.bytes() };
+    case kinds.sequences:
+      return { kind: 'sequences', values: JSON.parse(reader.bytes().toString()) as readonly SequenceAt[] };
     case kinds.rows:
       return { kind: 'rows', table: tableAt(), count: reader.u32(), block: reader.bytes() };
     default:

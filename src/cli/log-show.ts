@@ -79,6 +79,11 @@ function shown(change: Change): readonly Shown[] {
       return [{ kind, note: JSON.stringify(change.event) }];
     case 'sealed':
       throw stillSealed();
+    case 'sequences':
+      return change.values.map(({ schema, name, last, called }) => ({
+        kind,
+        note: `${tableName({ schema, name })} is at ${last}${called ? '' : ', not given out yet'}`,
+      }));
     case 'rows':
       return copiedRows(change.block).map((row) => ({
         kind,

@@ -59,6 +59,13 @@ const change: fc.Arbitrary<Change> = fc.oneof(
     objects: fc.array(fc.string()),
   }),
   record({ kind: fc.constant('clear'), table, at: position, after: key, upTo: key }),
+  record({
+    kind: fc.constant('sequences'),
+    values: fc.array(
+      record({ schema: fc.string(), name: fc.string(), last: fc.bigInt().map(String), called: fc.boolean() }),
+      { maxLength: 3 },
+    ),
+  }),
   record({ kind: fc.constant('rows'), table, count: fc.nat(), block: bytes }),
   record({
     kind: fc.constant('control'),

@@ -1,4 +1,4 @@
-import type { Batch, Change, Ddl, RowChange, Rows } from '../../change/change.ts';
+import type { Batch, Change, Ddl, RowChange, Rows, Sequences } from '../../change/change.ts';
 import { bytesOf } from '../../change/codec.ts';
 import { isBefore, type Position } from '../../change/position.ts';
 import type { Table } from '../../change/table.ts';
@@ -50,7 +50,7 @@ export class Assembly {
     this.#after = options.after;
   }
 
-  add(message: Exclude<Decoded, { kind: 'relation' | 'type' }> | Ddl | Rows): void {
+  add(message: Exclude<Decoded, { kind: 'relation' | 'type' }> | Ddl | Rows | Sequences): void {
     switch (message.kind) {
       case 'insert':
       case 'update':
@@ -72,6 +72,7 @@ export class Assembly {
         this.#put(message);
         return;
       case 'rows':
+      case 'sequences':
         this.#put(message);
         return;
       case 'begin':

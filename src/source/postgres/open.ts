@@ -22,6 +22,7 @@ import { ensurePublication, proveExcerpts } from './publication.ts';
 import { openReaders } from './readers.ts';
 import { Relations } from './relations.ts';
 import { isReachable, resumedPieces } from './resume.ts';
+import { SequenceSampler } from './sample.ts';
 import {
   backendOf,
   createPassingSlot,
@@ -50,6 +51,9 @@ export interface PostgresSourceOptions {
   readonly excerpts?: Excerpts | undefined;
   /** How often a small transaction of ours keeps an idle slot moving (invariant 6) and the lag known. */
   readonly heartbeatMs: number;
+  /** How often sequences are looked at, at the least as often as it beats. Default 5 s; where there are so many that a look takes long,
+   *  less often. */
+  readonly sampleMs?: number;
   /** A server of which nothing was heard for so long is given up, and tried again. Default 60 s, as PostgreSQL's own receiver. */
   readonly silenceMsMax?: number;
   /** How many connections copy at the same time. Default 1: with more, a TRUNCATE or ALTER TABLE of the application that waits for one of
@@ -62,7 +66,7 @@ export interface PostgresSourceOptions {
 /** A PostgreSQL primary, 14 or later, read through one logical slot. Opens nothing before it is used. */
 export function postgresSource(options: PostgresSourceOptions): Source {
   const { slot, publication } = namesOf(options.name);
-  const { silenceMsMax = 60_000, copyConnections = 1, chunkBytes, wanted, excerpts } = options;
+  const { silenceMsMax = 60_000, sampleMs = 5000, copyConnections = 1, chunkBytes, wanted, excerpts } = options;
   let stream: WalStream | undefined;
 
   const open = (signal: AbortSignal, replication = false): Promise<Connection> =>
@@ -159,7 +163,8 @@ export function postgresSource(options: PostgresSourceOptions): Source {
       `START_REPLICATION SLOT ${quoteIdentifier(slot)} LOGICAL ${at} ` +
         `(proto_version '1', publication_names '${quoteIdentifier(publication)}', messages 'true')`,
     );
-    await using beating = heartbeat(signal);
+    const sampler = new SequenceSampler(options.wanted);
+    await using beating = heartbeat(sampler, signal);
     const relations = new Relations(control, slot);
     const isWanted = (table: Table): boolean => relations.carries(table) && options.wanted(table);
     const cutter = options.excerpts && new Cutter(options.excerpts, isWanted);
@@ -198,7 +203,8 @@ export function postgresSource(options: PostgresSourceOptions): Source {
               transaction = message.transaction;
               ddl.begin();
             }
-            assembly.add(cutter ? cutter.cut(message) : message);
+            const sequences = message.kind === 'logical message' ? sampler.seenBy(message) : undefined;
+            assembly.add(sequences ?? (cutter ? cutter.cut(message) : message));
           }
         }
         for (const sized of assembly.take()) await give(sized, sized.bytes);
@@ -214,7 +220,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
   }
 
   /** Beats until disposed. A beat that fails is reported by `check`: the connection that carries it is as good as the other one. */
-  function heartbeat(signal: AbortSignal): AsyncDisposable & { check(): void } {
+  function heartbeat(sampler: SequenceSampler, signal: AbortSignal): AsyncDisposable & { check(): void } {
     const stop = new AbortController();
     const both = AbortSignal.any([signal, stop.signal]);
     let failed: { readonly error: unknown } | undefined;
@@ -222,7 +228,14 @@ export function postgresSource(options: PostgresSourceOptions): Source {
       await using connection = await openBrief(both);
       // Not worth a sync of the primary's disk: the next commit or the WAL writer carries it out.
       await connection.rows('SET synchronous_commit = off');
+      let sampleAtMs = 0;
       while (!both.aborted) {
+        const nowMs = performance.now();
+        if (nowMs >= sampleAtMs) {
+          await sampler.look(connection);
+          const tookMs = performance.now() - nowMs;
+          sampleAtMs = nowMs + Math.max(sampleMs, tookMs * sampleShare);
+        }
         await connection.rows(`SELECT pg_catalog.pg_logical_emit_message(true, 'changeover', 'heartbeat')`);
         await sleep(options.heartbeatMs, undefined, { signal: both });
       }
@@ -242,6 +255,9 @@ export function postgresSource(options: PostgresSourceOptions): Source {
     };
   }
 }
+
+/** Looking at sequences takes one part in so many of a connection's time, at the most. */
+const sampleShare = 20;
 
 /** A slot that our log does not claim belongs to somebody else. A claim that was trimmed is as good: it was made true before anything
  *  came behind it that could trim it. */

@@ -83,6 +83,8 @@ export class State {
       case 'message':
       case 'commit':
       case 'control':
+      // It has none.
+      case 'sequences':
         return;
       case 'sealed':
         throw stillSealed();

@@ -13,6 +13,7 @@ import { foundAll, isRowChange, type PlanOf, type Search, sendOrdered, writeCare
 import { aloneName } from './plan.ts';
 import { replaceRows } from './replace-rows.ts';
 import { createSchema } from './schema.ts';
+import { setSequences } from './sequences.ts';
 import type { Session, Ticket } from './session.ts';
 import type { Aside } from './set-aside.ts';
 
@@ -203,6 +204,8 @@ export class PostgresTransaction implements TargetTransaction {
         replan();
         await replay(session, change);
         return;
+      case 'sequences':
+        return setSequences(session, change);
       case 'snapshot':
         return this.#makeRoom(change);
       case 'sealed':
