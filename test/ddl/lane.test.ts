@@ -33,13 +33,16 @@ async function openWorld(
   options: {
     readonly before?: readonly string[] | ((name: string) => readonly string[]);
     readonly wanted?: (table: { schema: string; name: string }) => boolean;
+    /** Default UTF8. */
+    readonly encoding?: string;
     /** Whom we are at the primary. */
     readonly as?: { user: string; password: string };
   } = {},
 ): Promise<World> {
   lanes += 1;
   const name = `lane_${lanes}`;
-  await run(server.url(), `CREATE DATABASE ${name}_a`, `CREATE DATABASE ${name}_b`);
+  const how = `TEMPLATE template0 ENCODING '${options.encoding ?? 'UTF8'}' LC_COLLATE 'C' LC_CTYPE 'C'`;
+  await run(server.url(), `CREATE DATABASE ${name}_a ${how}`, `CREATE DATABASE ${name}_b ${how}`);
   const sides = { primary: server.url(`${name}_a`), secondary: server.url(`${name}_b`), name };
   const client = await open(sides.primary);
   await client.rows('SET search_path = public');
@@ -72,6 +75,20 @@ async function openWorld(
     },
   };
 }
+
+test('in a database that is not in UTF-8, names, texts and rows written anew come as they are', async () => {
+  await using world = await openWorld({ encoding: 'LATIN1' });
+  await world.primary(
+    `CREATE TABLE "Größe" (a int PRIMARY KEY, "é" text DEFAULT 'ü')`,
+    `INSERT INTO "Größe" VALUES (1, 'ß'), (2, DEFAULT)`,
+    `COMMENT ON TABLE "Größe" IS 'à'`,
+    `ALTER TABLE "Größe" ADD "ñ" text DEFAULT 'ä' || random()`,
+    `CREATE SEQUENCE "Zähler"`,
+    `SELECT nextval('"Zähler"')`,
+  );
+  await world.settles();
+  assert.equal((await run(world.sides.secondary, 'TABLE public."Größe"')).length, 2);
+});
 
 test('what is rolled back, to a savepoint or whole, never happened', async () => {
   await using world = await openWorld();
