@@ -1,6 +1,6 @@
 import type { BrokerObservation, BrokerReader } from '../broker/broker.ts';
 import { committedAtUs } from '../change/change.ts';
-import { nextOffset, type Offset } from '../change/position.ts';
+import { nextOffset, type Offset, offset } from '../change/position.ts';
 import { ChangeoverError, type Code, isCode } from '../error.ts';
 import { isAlive, readLives } from './agents.ts';
 import type { Lane } from './lane.ts';
@@ -102,7 +102,11 @@ async function observeSecondary({ lane, site, log }: Question, signal: AbortSign
   return { ...unknown, notApplied: behind.value.notApplied, appliedAtUs: { known: true, value: behind.value.at } };
 }
 
-/** The label of the last commit in the entry `at`. Undefined: it holds none, or the log does not hold it. */
+/** Entries of the journal say nothing of the source's time, and so many of them are looked past. */
+const journalEntriesMax = 8;
+
+/** The label of the last commit in the entry `at`, or in the one before the entries of the journal that end there. Undefined: it holds
+ *  none, or the log does not hold it. */
 async function committedAt(
   reader: BrokerReader,
   at: Offset | undefined,
@@ -112,7 +116,13 @@ async function committedAt(
   const { first, next } = await reader.observe();
   if (at < first || at >= next) return undefined;
   try {
-    for await (const entry of reader.read(at, signal)) return committedAtUs(entry.batch);
+    let found: bigint | undefined;
+    const from = offset(Math.max(first, at - journalEntriesMax));
+    for await (const { offset: here, batch } of reader.read(from, signal)) {
+      if (batch.changes.length === 0 || batch.changes.some(({ kind }) => kind !== 'control'))
+        found = committedAtUs(batch);
+      if (here >= at) return found;
+    }
   } catch (error) {
     // Trimmed between the two questions.
     if (!isCode(error, 'BROKER_GAP')) throw error;

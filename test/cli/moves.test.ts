@@ -2,18 +2,31 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openMemoryBroker } from '../../src/broker/memory/memory.ts';
+import type { BrokerReader } from '../../src/broker/broker.ts';
+import { type MemoryBroker, openMemoryBroker } from '../../src/broker/memory/memory.ts';
 import type { ControlEvent } from '../../src/change/control.ts';
 import { epoch, offset } from '../../src/change/position.ts';
 import type { House } from '../../src/cli/house.ts';
 import { openRequests } from '../../src/control/requests.ts';
 import { keepStanding } from '../../src/control/standing.ts';
 import { firstStanding } from '../../src/control/state.ts';
-import { at } from '../control/facts.ts';
-import { batches, changeover, helm, houseWith, source } from './fake-house.ts';
+import { at, checkpoint } from '../control/facts.ts';
+import { batches, changeover, helm, houseWith, source, target } from './fake-house.ts';
 import { configuredFolder } from './place.ts';
 
 type Answer = (id: string) => readonly ControlEvent[];
+
+/** The log that the secondary was fed from. */
+function fedFrom(broker: MemoryBroker): BrokerReader {
+  const reader = broker.openReader();
+  return {
+    stream: 'stream-1',
+    read: (from, signal) => reader.read(from, signal),
+    release: (consumer, from) => reader.release(consumer, from),
+    observe: async () => ({ ...(await reader.observe()), stream: 'stream-1' }),
+    [Symbol.asyncDispose]: () => reader[Symbol.asyncDispose](),
+  };
+}
 
 /** A house whose coordinator answers a request with these entries. */
 function answering(answer: Answer): House {
@@ -23,15 +36,7 @@ function answering(answer: Answer): House {
   return houseWith({
     logReader: async () => {
       await begun;
-      // The log that the secondary was fed from.
-      const reader = broker.openReader();
-      return {
-        stream: 'stream-1',
-        read: (from, signal) => reader.read(from, signal),
-        release: (consumer, from) => reader.release(consumer, from),
-        observe: async () => ({ ...(await reader.observe()), stream: 'stream-1' }),
-        [Symbol.asyncDispose]: () => reader[Symbol.asyncDispose](),
-      };
+      return fedFrom(broker);
     },
     async run({ folder }, _options, signal) {
       while (!signal.aborted) {
@@ -167,6 +172,33 @@ test('a failover without consent says what may be lost, and is refused', async (
   assert.match(err, /changeover failover --to dublin --accept-loss all\n/);
   const wrong = await changeover(['failover', '--to', 'dublin', '--accept-loss', 'some'], folder);
   assert.equal(wrong.exitCode, 2);
+});
+
+test('an entry of the journal hides from status neither the age of a secondary nor that it is in step', async () => {
+  await using folder = await configuredFolder();
+  const broker = openMemoryBroker();
+  await using writer = broker.openWriter();
+  for (const batch of batches) await writer.append(epoch(1), batch);
+  const event: ControlEvent = { kind: 'sampled', atMs: 0, leader: 'london', epoch: 1, sequences: {} };
+  await writer.append(epoch(1), {
+    after: at(1000),
+    starts: true,
+    changes: [{ kind: 'control', event }],
+    end: at(1000),
+  });
+  const house = houseWith({
+    logReader: async () => fedFrom(broker),
+    targetInspector: async () => ({
+      ...target,
+      observe: async () => ({
+        ...(await target.observe(AbortSignal.timeout(1000))),
+        checkpoint: checkpoint({ offset: offset(2) }),
+      }),
+    }),
+  });
+  const { out } = await changeover(['status', '--json'], { ...folder, house });
+  const { secondaries } = JSON.parse(out) as { secondaries: readonly { ageMs: number | null }[] };
+  assert.notEqual(secondaries[0]?.ageMs, null, out);
 });
 
 test('behind a failover there is nobody to wait for, and nobody is said to be in step', async () => {
