@@ -17,5 +17,23 @@ export function parseLsn(text: string): Lsn {
 export const formatLsn = (value: bigint): string =>
   `${(value >> 32n).toString(16).toUpperCase()}/${(value & 0xffffffffn).toString(16).toUpperCase()}`;
 
-/** `system`: the system identifier of the cluster, which names the history that LSNs are comparable in. */
-export const positionOf = (system: string, at: Lsn): Position => ({ origin: system, order: at, token: formatLsn(at) });
+/** Counts from 1; grows with each promotion of a standby. https://www.postgresql.org/docs/current/continuous-archiving.html (Timelines) */
+export type Timeline = Brand<number, 'Timeline'>;
+
+export function timeline(value: number): Timeline {
+  if (!Number.isInteger(value) || value < 1) throw new ChangeoverError('SOURCE_PROTOCOL', `Not a timeline: ${value}`);
+  return value as Timeline;
+}
+
+export const firstTimeline = timeline(1);
+
+/** `system`: the system identifier of the cluster, which names the history that LSNs are comparable in. `on`: where a standby was promoted
+ *  since, the token says on which branch of that history it was read. */
+export const positionOf = (system: string, at: Lsn, on: Timeline = firstTimeline): Position => ({
+  origin: system,
+  order: at,
+  token: on === firstTimeline ? formatLsn(at) : `${formatLsn(at)}@${on}`,
+});
+
+/** The branch that a position was read on. */
+export const timelineOf = ({ token }: Position): Timeline => timeline(Number(/@(\d+)$/.exec(token)?.[1] ?? 1));

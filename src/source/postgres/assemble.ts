@@ -2,13 +2,15 @@ import type { Batch, Change, Ddl, RowChange, Rows, Sequences } from '../../chang
 import { bytesOf } from '../../change/codec.ts';
 import { isBefore, type Position } from '../../change/position.ts';
 import type { Table } from '../../change/table.ts';
-import { positionOf } from '../../engine/postgres/lsn.ts';
+import { positionOf, type Timeline } from '../../engine/postgres/lsn.ts';
 import { assert, unreachable } from '../../error.ts';
 import type { Decoded } from './pgoutput.ts';
 
 export interface AssembleOptions {
   /** Names the history that the positions belong to. */
   readonly system: string;
+  /** On which branch of it the server is. */
+  readonly timeline?: Timeline;
   /** Where the first batch follows on. */
   readonly after: Position;
   /** A transaction that grows beyond this is handed on in pieces. */
@@ -86,7 +88,7 @@ export class Assembly {
         return;
       case 'committed': {
         assert(this.#transaction !== undefined, 'A commit without a transaction');
-        const position = positionOf(this.#options.system, message.end);
+        const position = positionOf(this.#options.system, message.end, this.#options.timeline);
         this.#put({ kind: 'commit', transaction: this.#transaction, position, committedAtUs: message.committedAtUs });
         this.#transaction = undefined;
         this.#wholeCount = this.#changes.length;

@@ -3,7 +3,7 @@ import type { Position } from '../../change/position.ts';
 import type { Table } from '../../change/table.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
 import { quoteIdentifier } from '../../engine/postgres/identifier.ts';
-import { formatLsn, type Lsn, lsn } from '../../engine/postgres/lsn.ts';
+import { formatLsn, type Lsn, lsn, timelineOf } from '../../engine/postgres/lsn.ts';
 import { ChangeoverError } from '../../error.ts';
 import { Assembly } from './assemble.ts';
 import { isDdlMessage } from './ddl/reader.ts';
@@ -47,6 +47,7 @@ export async function* catchUp(options: CatchUpOptions): AsyncGenerator<CaughtUp
   const relations = new Relations(control, slot);
   const assembly = new Assembly({
     system: after.origin,
+    timeline: timelineOf(after),
     after,
     batchBytesMax: pieceBytesMax,
     pieceBytesMax,

@@ -15,6 +15,7 @@ import { Assembly, type Sized } from './assemble.ts';
 import { installTriggers } from './ddl/install.ts';
 import { DdlReader, isDdlMessage } from './ddl/reader.ts';
 import { Cutter, type Excerpts } from './excerpt.ts';
+import { readHistory } from './history.ts';
 import { namesOf, passingName } from './names.ts';
 import { decodeMessage } from './pgoutput.ts';
 import { type Claim, claimedMessage, claimOf, progressOf } from './progress.ts';
@@ -24,10 +25,10 @@ import { Relations } from './relations.ts';
 import { isReachable, resumedPieces } from './resume.ts';
 import { SequenceSampler } from './sample.ts';
 import {
+  allowFailover,
   backendOf,
   createPassingSlot,
   endBackend,
-  identifySystem,
   keepSlot,
   proveReachable,
   type SlotState,
@@ -83,7 +84,9 @@ export function postgresSource(options: PostgresSourceOptions): Source {
     async *snapshot({ again, told = [] }, signal): AsyncGenerator<Batch> {
       await using control = await open(signal);
       await using walsender = await open(signal, true);
-      const { system, end } = await identifySystem(walsender);
+      await provePrimary(control);
+      const history = await readHistory(walsender);
+      const { system, timeline } = history;
       const backend = await backendOf(walsender);
       const leftover = await slotState(control, slot);
       const claim = claimOf(told);
@@ -92,7 +95,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
       if (leftover) proveOurs(leftover, claim, { slot, system });
       const opening = again ? progressOf(told) : undefined;
       // What catches up with a former copy carries tables whole.
-      if (opening && leftover && !excerpts && isReachable(opening, { system, end, slot: leftover, name: slot })) {
+      if (opening && leftover && !excerpts && isReachable(opening, { history, slot: leftover, name: slot })) {
         if (leftover.activePid !== undefined) await freeSlot(control, leftover.activePid);
         const more = { open, control, slot, publication, wanted, copyConnections, chunkBytes, silenceMsMax };
         await using passing = await open(signal, true);
@@ -120,7 +123,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
       await keepSlot(control, passing, slot);
       // The export lives only while the walsender connection does nothing else.
       await using readers = await openReaders({ open, snapshot, count: copyConnections }, signal);
-      const at = positionOf(system, consistentPoint);
+      const at = positionOf(system, consistentPoint, timeline);
       yield* snapshotPieces({ reading: readers.reading, at, wanted, excerpts, chunkBytes }, signal);
     },
 
@@ -150,10 +153,13 @@ export function postgresSource(options: PostgresSourceOptions): Source {
   ): Promise<void> {
     await using control = await openBrief(signal);
     await using walsender = await open(signal, true);
+    await provePrimary(control);
     const state = await slotState(control, slot);
-    proveReachable(after, { ...(await identifySystem(walsender)), slot: state, name: slot });
+    const history = await readHistory(walsender);
+    proveReachable(after, { history, slot: state, name: slot });
     await proveExcerpts(control, publication, options.excerpts);
     if (state?.activePid !== undefined) await freeSlot(control, state.activePid);
+    if (state?.isFailover === false) await allowFailover(walsender, slot);
     // Also for a lane that is older than they are.
     await installTriggers(control, { slot, publication });
     using wal = new WalStream(walsender, { silenceMsMax });
@@ -171,6 +177,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
     const ddl = new DdlReader(control, relations, options);
     const assembly = new Assembly({
       system: after.origin,
+      timeline: history.timeline,
       after,
       batchBytesMax,
       pieceBytesMax: batchBytesMax,
@@ -278,6 +285,15 @@ function proveOurs(
 async function dropLeftover(control: Connection, slot: string, pid: number | undefined): Promise<void> {
   if (pid !== undefined) await freeSlot(control, pid);
   await control.rows('SELECT pg_catalog.pg_drop_replication_slot($1)', [slot]);
+}
+
+/** A standby that is to be promoted may be at the address already. Throws SOURCE_UNREACHABLE. */
+async function provePrimary(control: Connection): Promise<void> {
+  const [row] = await control.rows('SELECT pg_catalog.pg_is_in_recovery()');
+  if (row?.[0] !== 't') return;
+  throw new ChangeoverError('SOURCE_UNREACHABLE', 'The server at the address of the primary is a standby', {
+    hint: 'Give the address of its primary; if this server is to lead from now on, promote it. We go on once it leads.',
+  });
 }
 
 const freeMsMax = 5000;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Message } from '../../change/change.ts';
 import type { Position } from '../../change/position.ts';
 import { type Table, tableName } from '../../change/table.ts';
-import { type Lsn, lsn, positionOf } from '../../engine/postgres/lsn.ts';
+import { type Lsn, lsn, positionOf, timeline, timelineOf } from '../../engine/postgres/lsn.ts';
 import type { Range } from './ranges.ts';
 
 /* What a snapshot tells of itself on its way through the broker, for whoever goes on with it after a crash. JSON in messages, which
@@ -18,6 +18,8 @@ type Told =
   | {
       readonly told: 'opened';
       readonly origin: string;
+      /** Of the position; the first one where it is not said. */
+      readonly timeline?: number;
       readonly at: string;
       readonly changes: number;
       /** Of every table, so that it is known again. */
@@ -75,6 +77,7 @@ export const openedMessage = ({ at, changes, tables, copied, parts }: Opening): 
   message({
     told: 'opened',
     origin: at.origin,
+    timeline: timelineOf(at),
     at: String(at.order),
     changes,
     tables: Object.fromEntries(tables),
@@ -122,7 +125,7 @@ export function progressOf(messages: readonly Message[]): Opening | undefined {
     if (one.prefix !== prefix) continue;
     const told = JSON.parse(one.content.toString()) as Told;
     if (told.told === 'opened') {
-      const at = positionOf(told.origin, lsn(BigInt(told.at)));
+      const at = positionOf(told.origin, lsn(BigInt(told.at)), timeline(told.timeline ?? 1));
       opening = {
         at,
         changes: told.changes,
@@ -135,7 +138,11 @@ export function progressOf(messages: readonly Message[]): Opening | undefined {
     } else if (opening && told.told === 'copied') {
       opening = { ...opening, copied: [...opening.copied, told.table] };
     } else if (opening && told.told === 'caughtUp') {
-      opening = { ...opening, at: positionOf(opening.at.origin, lsn(BigInt(told.at))), changes: told.changes };
+      opening = {
+        ...opening,
+        at: positionOf(opening.at.origin, lsn(BigInt(told.at)), timelineOf(opening.at)),
+        changes: told.changes,
+      };
     }
   }
   return opening;

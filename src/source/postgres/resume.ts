@@ -1,12 +1,13 @@
 import type { Batch } from '../../change/change.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
-import { type Lsn, positionOf } from '../../engine/postgres/lsn.ts';
+import { positionOf } from '../../engine/postgres/lsn.ts';
 import { isCode } from '../../error.ts';
 import { catchUp } from './catch-up.ts';
+import { type History, readHistory } from './history.ts';
 import { passingName } from './names.ts';
 import type { Opening } from './progress.ts';
 import { openReaders } from './readers.ts';
-import { backendOf, createPassingSlot, endBackend, identifySystem, proveReachable, type SlotState } from './slot.ts';
+import { backendOf, createPassingSlot, endBackend, proveReachable, type SlotState } from './slot.ts';
 import { isFit, type SnapshotOptions, snapshotPieces } from './snapshot.ts';
 
 /** An abort is prompt, also where the server does not answer. */
@@ -31,7 +32,7 @@ export interface ResumeOptions {
 export async function* resumedPieces(options: ResumeOptions, signal: AbortSignal): AsyncGenerator<Batch> {
   const { opening, open, control, walsender, slot, publication, wanted, copyConnections, chunkBytes, silenceMsMax } =
     options;
-  const { system } = await identifySystem(walsender);
+  const { system, timeline } = await readHistory(walsender);
   const backend = await backendOf(walsender);
   const passing = await createPassingSlot(walsender, passingName(backend)).catch(async (error: unknown) => {
     // No slot is free at the primary: beginning again needs none but our own.
@@ -45,7 +46,7 @@ export async function* resumedPieces(options: ResumeOptions, signal: AbortSignal
   await using readers = await openReaders({ open, snapshot, count: copyConnections }, signal);
   const copying: SnapshotOptions = {
     reading: readers.reading,
-    at: positionOf(system, consistentPoint),
+    at: positionOf(system, consistentPoint, timeline),
     wanted,
     chunkBytes,
     former: {
@@ -71,7 +72,7 @@ export async function* resumedPieces(options: ResumeOptions, signal: AbortSignal
 /** Whether the slot still has all that happened since. */
 export function isReachable(
   opening: Opening,
-  found: { readonly system: string; readonly end: Lsn; readonly slot: SlotState; readonly name: string },
+  found: { readonly history: History; readonly slot: SlotState; readonly name: string },
 ): boolean {
   try {
     proveReachable(opening.at, found);

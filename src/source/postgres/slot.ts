@@ -2,8 +2,9 @@ import { type Position } from '../../change/position.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
 import { sqlState } from '../../engine/postgres/failure.ts';
 import { quoteIdentifier } from '../../engine/postgres/identifier.ts';
-import { formatLsn, type Lsn, parseLsn } from '../../engine/postgres/lsn.ts';
+import { formatLsn, type Lsn, parseLsn, timelineOf } from '../../engine/postgres/lsn.ts';
 import { ChangeoverError } from '../../error.ts';
+import { type History, proveInPast } from './history.ts';
 
 export interface SlotState {
   /** Up to here the server may have forgotten. */
@@ -11,31 +12,26 @@ export interface SlotState {
   readonly activePid: number | undefined;
   /** `reserved`, `extended`, `unreserved`, `lost`. https://www.postgresql.org/docs/current/view-pg-replication-slots.html */
   readonly walStatus: string;
+  /** A standby may keep it, so that it outlives the primary. Undefined: servers before 17 know no such thing. */
+  readonly isFailover: boolean | undefined;
 }
 
 /** Undefined: there is no such slot in this database. */
 export async function slotState(connection: Connection, slot: string): Promise<SlotState | undefined> {
   const [row] = await connection.rows(
-    `SELECT confirmed_flush_lsn, active_pid, wal_status FROM pg_catalog.pg_replication_slots
+    `SELECT confirmed_flush_lsn, active_pid, wal_status, pg_catalog.to_jsonb(s) ->> 'failover'
+       FROM pg_catalog.pg_replication_slots s
       WHERE slot_name = $1 AND slot_type = 'logical' AND database = current_database()`,
     [slot],
   );
   if (!row) return undefined;
-  const [confirmed, pid, walStatus] = row;
+  const [confirmed, pid, walStatus, failover] = row;
   return {
     confirmed: parseLsn(confirmed ?? '0/0'),
     activePid: pid ? Number(pid) : undefined,
     walStatus: walStatus ?? 'unknown',
+    isFailover: failover ? failover === 'true' : undefined,
   };
-}
-
-/** Which cluster this is, and how far its write-ahead log reaches. `connection` must be a replication connection.
- *  https://www.postgresql.org/docs/current/protocol-replication.html (IDENTIFY_SYSTEM) */
-export async function identifySystem(connection: Connection): Promise<{ readonly system: string; readonly end: Lsn }> {
-  const [row] = await connection.rows('IDENTIFY_SYSTEM');
-  const [system, , end] = row ?? [];
-  if (!system || !end) throw new ChangeoverError('SOURCE_PROTOCOL', 'The primary did not identify itself');
-  return { system, end: parseLsn(end) };
 }
 
 export interface CreatedSlot {
@@ -71,6 +67,12 @@ export async function keepSlot(control: Connection, passing: string, slot: strin
 
 const duplicateObject = '42710';
 
+/** Lets standbys keep the slot. Nobody may read it meanwhile.
+ *  https://www.postgresql.org/docs/current/logicaldecoding-explanation.html (Replication Slot Synchronization) */
+export async function allowFailover(walsender: Connection, slot: string): Promise<void> {
+  await walsender.rows(`ALTER_REPLICATION_SLOT ${quoteIdentifier(slot)} (FAILOVER true)`);
+}
+
 /** The server's process behind a connection. */
 export async function backendOf(connection: Connection): Promise<string> {
   const [row] = await connection.rows('SELECT pg_catalog.pg_backend_pid()');
@@ -87,26 +89,24 @@ export async function endBackend(open: () => Promise<Connection>, backend: strin
   }
 }
 
+const promotedHint =
+  'Start over with a new copy: changeover replicate --restart. From PostgreSQL 17 on a standby with sync_replication_slots keeps our slot.';
+
 /** Proves that the source still holds every change after `after` (invariant 5). Throws SOURCE_SLOT_LOST, SOURCE_POSITION_LOST. */
 export function proveReachable(
   after: Position,
-  found: { readonly system: string; readonly end: Lsn; readonly slot: SlotState | undefined; readonly name: string },
+  found: { readonly history: History; readonly slot: SlotState | undefined; readonly name: string },
 ): void {
-  const { system, end, slot, name } = found;
-  if (system !== after.origin) {
-    throw new ChangeoverError(
-      'SOURCE_POSITION_LOST',
-      `The log ends at ${after.token} of cluster ${after.origin}, but this server belongs to cluster ${system}`,
-      {
-        hint: 'Point to the primary that the log was captured from, or start over with a new copy: changeover replicate --restart.',
-      },
-    );
-  }
-  if (!slot)
+  const { history, slot, name } = found;
+  proveInPast(after, history);
+  if (!slot) {
+    const promoted = history.timeline === timelineOf(after) ? '' : `, and was promoted to timeline ${history.timeline}`;
     throw new ChangeoverError(
       'SOURCE_SLOT_LOST',
-      `The primary has no slot ${name}: changes after ${after.token} may be gone`,
+      `The primary has no slot ${name}${promoted}: changes after ${after.token} may be gone`,
+      promoted ? { hint: promotedHint } : {},
     );
+  }
   if (slot.walStatus === 'lost') {
     throw new ChangeoverError(
       'SOURCE_SLOT_LOST',
@@ -119,10 +119,10 @@ export function proveReachable(
       `Slot ${name} stands at ${formatLsn(slot.confirmed)}, the log ends before it at ${after.token}: what lies between is gone`,
     );
   }
-  if (end < after.order) {
+  if (history.end < after.order) {
     throw new ChangeoverError(
       'SOURCE_POSITION_LOST',
-      `The primary's own log ends at ${formatLsn(end)}, before ${after.token}, which was captured already: it lost transactions`,
+      `The primary's own log ends at ${formatLsn(history.end)}, before ${after.token}, which was captured already: it lost transactions`,
     );
   }
 }

@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Position } from '../../../src/change/position.ts';
+import { openPostgresServer, type PostgresServer } from '../../../src/demo/postgres-server.ts';
+import { timelineOf } from '../../../src/engine/postgres/lsn.ts';
+import { isCode } from '../../../src/error.ts';
+import { postgresSource } from '../../../src/source/postgres/open.ts';
+import type { Source } from '../../../src/source/source.ts';
+import { copyOf, readFrom, settled, type Transaction, valuesOf } from '../../conformance/source-under-test.ts';
+import { run, urlWith } from '../../servers/postgres.ts';
+import { follow } from '../../servers/standby.ts';
+
+/* A physical standby of the primary is promoted, and capture goes on there, or says why it cannot. */
+
+const sourceAt = (server: PostgresServer, password: string): Source =>
+  postgresSource({ url: urlWith(server.url(), { password }), name: 'lane', wanted: () => true, heartbeatMs: 200 });
+
+const insert = (url: string, ...ids: readonly number[]): Promise<unknown> =>
+  run(url, ...ids.map((id) => `INSERT INTO public.t VALUES (${id})`));
+
+const idsOf = (transactions: readonly Transaction[]): number[] =>
+  transactions.flatMap(({ changes }) => changes.flatMap((change) => valuesOf(change).slice(0, 1).map(Number)));
+
+/** Reads and acknowledges, as capture does, until `isEnough`. */
+async function captures(
+  source: Source,
+  after: Position,
+  isEnough: () => Promise<boolean>,
+  signal: AbortSignal,
+): Promise<Position> {
+  let at = after;
+  for await (const { end } of source.read(after, signal)) {
+    at = end ?? at;
+    await source.acknowledge(at);
+    if (await isEnough()) break;
+  }
+  return at;
+}
+
+async function replays(standby: string, primary: string): Promise<void> {
+  const [[end] = []] = await run(primary, 'SELECT pg_current_wal_insert_lsn()');
+  await settled(async () => (await run(standby, `SELECT pg_last_wal_replay_lsn() >= '${end}'`))[0]?.[0] === 't');
+}
+
+const refused = async (
+  reading: Promise<unknown>,
+  code: 'SOURCE_POSITION_LOST' | 'SOURCE_SLOT_LOST' | 'SOURCE_UNREACHABLE',
+  said: RegExp,
+): Promise<void> =>
+  assert.rejects(reading, (error) => (isCode(error, code) && said.test(String(error))) || assert.fail(String(error)));
+
+test('after a promotion capture goes on from before it, and stops where the log is ahead of the server', async ({
+  signal,
+}) => {
+  await using primary = await openPostgresServer();
+  await using standby = await openPostgresServer();
+  const url = primary.url();
+  const { password } = primary;
+  const there = urlWith(standby.url(), { password });
+  await run(url, 'CREATE TABLE public.t (id int PRIMARY KEY)');
+  await follow(standby, primary);
+  await using source = sourceAt(primary, password);
+  await using after = sourceAt(standby, password);
+  const { at } = await copyOf(source, signal);
+  await insert(url, 1, 2, 3);
+  const captured = await readFrom(source, { after: at, enough: 3 }, signal);
+  const [, , last] = captured;
+  assert.ok(last);
+  // The standby keeps the slot once the slot needs nothing any more that the standby has not got.
+  const before = await captures(
+    source,
+    last.position,
+    async () => {
+      await run(url, 'SELECT pg_log_standby_snapshot()');
+      await replays(there, url);
+      return (
+        (await run(there, `SELECT FROM pg_replication_slots WHERE slot_name ~ 'lane' AND NOT temporary`)).length > 0
+      );
+    },
+    signal,
+  );
+  await refused(readFrom(after, { after: before, enough: 1 }, signal), 'SOURCE_UNREACHABLE', /is a standby/);
+  // Committed and on the standby, but not captured.
+  await insert(url, 4, 5);
+  await replays(there, url);
+  await standby.stop('fast');
+  // Captured, but not on the standby.
+  await insert(url, 6);
+  const ahead = (await readFrom(source, { after: before, enough: 3 }, signal)).at(-1)?.position;
+  assert.ok(ahead);
+  await primary.stop('kill');
+  await standby.start();
+  await run(there, 'SELECT pg_promote()');
+  await insert(there, 7, 8);
+  const news = await readFrom(after, { after: before, enough: 4 }, signal);
+  assert.deepEqual(idsOf([...captured, ...news]), (await run(there, 'SELECT id FROM public.t')).flat().map(Number));
+  assert.deepEqual(idsOf(news), [4, 5, 7, 8]);
+  const leads = news.at(-1)?.position;
+  assert.ok(leads && timelineOf(leads) === 2);
+  await refused(
+    readFrom(after, { after: ahead, enough: 1 }, signal),
+    'SOURCE_POSITION_LOST',
+    /promoted to timeline 2 and left timeline 1 at .* holds transactions that this server never had/,
+  );
+  // Once there, it goes on there, and only there.
+  await insert(there, 9);
+  assert.deepEqual(idsOf(await readFrom(after, { after: leads, enough: 1 }, signal)), [9]);
+  await primary.start();
+  await insert(url, 10);
+  await refused(
+    readFrom(source, { after: { ...leads, order: before.order }, enough: 1 }, signal),
+    'SOURCE_POSITION_LOST',
+    /timeline 2, which is not in the past of this server on timeline 1/,
+  );
+  await run(there, `SELECT pg_drop_replication_slot('changeover_lane')`);
+  await refused(
+    readFrom(after, { after: before, enough: 1 }, signal),
+    'SOURCE_SLOT_LOST',
+    /was promoted to timeline 2/,
+  );
+});
