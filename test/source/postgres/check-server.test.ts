@@ -97,3 +97,22 @@ test('a long writing transaction is named by its process while there is no slot 
   assert.equal(long?.severity, 'note');
   assert.match(long.message, /Process 4711 .* 90 s/);
 });
+
+test('beside a slot, only a transaction that stays prepared for long is told: it holds the log', async (t) => {
+  await using server = await serverOf('PostgreSQL 18', t);
+  if (server === undefined) return;
+  const url = server.url();
+  await run(url, "SELECT pg_create_logical_replication_slot('changeover_lane', 'pgoutput')");
+  await using connection = await open(url);
+  const names = { slot: 'changeover_lane', publication: 'changeover_lane', wanted: () => true };
+  const facts = await readFacts(connection, names);
+  const one = (gid: string, ageS: number) => ({ gid, database: 'postgres', ageS });
+  const told = judge(
+    { ...facts, prepared: [one('new', 10), one('old', 4000)] },
+    { ...names, walBudgetBytes: undefined },
+  );
+  const found = told.find(({ check }) => check === 'prepared-transactions');
+  assert.match(found?.message ?? '', /^1 prepared .* 4000 s: the primary keeps its log/);
+  assert.match(found?.cure ?? '', /COMMIT PREPARED 'old'/);
+  assert.doesNotMatch(found?.cure ?? '', /'new'/);
+});

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Change } from '../../../src/change/change.ts';
+import type { Batch, Change } from '../../../src/change/change.ts';
 import { cells } from '../../../src/change/row.ts';
 import { copyOf, readFrom, rejects, settled, valuesOf } from '../../conformance/source-under-test.ts';
 import { open } from '../../servers/postgres.ts';
@@ -9,7 +9,9 @@ import { primary, slot } from './primary.ts';
 
 /* What the stream of PostgreSQL can be, beyond what every source is. */
 
-const server = sharedServer({ settings: { min_wal_size: '32MB', max_wal_size: '48MB', wal_keep_size: '0' } });
+const server = sharedServer({
+  settings: { min_wal_size: '32MB', max_wal_size: '48MB', wal_keep_size: '0', max_prepared_transactions: '2' },
+});
 
 /** A primary made by `statements`. */
 async function prepared(...statements: string[]) {
@@ -35,6 +37,33 @@ test('a heartbeat moves the slot of an idle database, once it is acknowledged', 
       break;
     }
   }
+});
+
+test('a transaction that is prepared before a restart of capture comes after it, when it is committed, once', async ({
+  signal,
+}) => {
+  await using there = await prepared('CREATE TABLE public.t (id int PRIMARY KEY)');
+  await using source = there.open();
+  const { at } = await copyOf(source, signal);
+  const prepare = (id: number): Promise<void> =>
+    there.transact(`INSERT INTO public.t VALUES (${id})`, `PREPARE TRANSACTION 'p${id}'`);
+  await prepare(1);
+  await prepare(2);
+  await there.transact('INSERT INTO public.t VALUES (3)');
+  const acknowledges = async ({ end }: Batch): Promise<void> => {
+    if (end) await source.acknowledge(end);
+  };
+  const [before] = await readFrom(source, { after: at, enough: 1, each: acknowledges }, signal);
+  assert.ok(before);
+  await using restarted = there.open();
+  await there.connection.rows(`ROLLBACK PREPARED 'p2'`);
+  await there.connection.rows(`COMMIT PREPARED 'p1'`);
+  await there.transact('INSERT INTO public.t VALUES (4)');
+  const news = await readFrom(restarted, { after: before.position, enough: 2 }, signal);
+  assert.deepEqual(
+    [before, ...news].map(({ changes }) => changes.filter(isRow).map((change) => valuesOf(change)[0])),
+    [['3'], ['1'], ['4']],
+  );
 });
 
 test('a value too long to be sent again, and not changed, comes as unchanged', async ({ signal }) => {

@@ -8,7 +8,12 @@ export function checkServer({ server, slot, prepared, writers }: SourceFacts, wa
     ...walLevel(server),
     ...capacity(server, slot),
     ...keepSize(server, walBudgetBytes),
-    ...(slot === undefined ? [...preparedTransactions(prepared), ...longTransactions(writers)] : []),
+    ...(slot === undefined
+      ? [...preparedTransactions(prepared, 'the replication slot waits until they end'), ...longTransactions(writers)]
+      : preparedTransactions(
+          prepared.filter(({ ageS }) => ageS >= preparedLongS),
+          'the primary keeps its log since then for the slot, and the secondary has none of them',
+        )),
     ...encoding(server),
     ...largeObjects(server),
   ];
@@ -92,7 +97,10 @@ function keepSize({ keepMb, walMbMax, walBytesPerDay }: Server, walBudgetBytes?:
   ];
 }
 
-function preparedTransactions(prepared: SourceFacts['prepared']): Found[] {
+/** Beside a slot, one that its transaction manager is about to decide is nothing to tell. */
+const preparedLongS = 300;
+
+function preparedTransactions(prepared: SourceFacts['prepared'], harm: string): Found[] {
   if (prepared.length === 0) return [];
   const each = prepared.map(
     ({ gid, database }) => `-- in database ${database}, whichever its transaction manager decided:
@@ -103,7 +111,7 @@ COMMIT PREPARED '${gid.replaceAll("'", "''")}'; -- or ROLLBACK PREPARED`,
     {
       severity: 'warning',
       check: 'prepared-transactions',
-      message: `${prepared.length} prepared transactions are open, the oldest for ${oldest} s: the replication slot waits until they end`,
+      message: `${prepared.length} prepared transactions are open, the oldest for ${oldest} s: ${harm}`,
       cure: each.join('\n'),
     },
   ];
