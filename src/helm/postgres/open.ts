@@ -1,6 +1,6 @@
 import type { Connection, ConnectOptions } from '../../engine/postgres/connect.ts';
 import type { Side } from '../../engine/postgres/failure.ts';
-import { parseLsn, positionOf } from '../../engine/postgres/lsn.ts';
+import { parseLsn, positionOf, timeline } from '../../engine/postgres/lsn.ts';
 import { sessionOf } from '../../engine/postgres/session.ts';
 import { assert } from '../../error.ts';
 import type { Helm, Sighting, Survey } from '../helm.ts';
@@ -45,11 +45,16 @@ export function openHelm({ url, side, wanted, canary, answerMsMax = 10_000 }: He
  *  writers alone, aborted ones and subtransactions included: never fewer than were committed. */
 async function sight(connection: Connection): Promise<Sighting> {
   const [row] = await connection.rows(`
-    SELECT (SELECT system_identifier FROM pg_control_system()), pg_current_wal_insert_lsn(), pg_snapshot_xmax(pg_current_snapshot())`);
-  const [system, at, next] = row ?? [];
-  assert(Boolean(system && at && next), 'A server without a position');
+    SELECT (SELECT system_identifier FROM pg_control_system()), pg_current_wal_insert_lsn(), pg_snapshot_xmax(pg_current_snapshot()),
+      ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int`);
+  const [system, at, next, on] = row ?? [];
+  assert(Boolean(system && at && next && on), 'A server without a position');
   const sequences = await readSequences(connection);
-  return { position: positionOf(system ?? '', parseLsn(at ?? '')), transactions: BigInt(next ?? 0), sequences };
+  return {
+    position: positionOf(system ?? '', parseLsn(at ?? ''), timeline(Number(on))),
+    transactions: BigInt(next ?? 0),
+    sequences,
+  };
 }
 
 const definitionsSql = `

@@ -216,7 +216,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
         }
         for (const sized of assembly.take()) await give(sized, sized.bytes);
         if (!stand) continue;
-        const position = positionOf(after.origin, stand.at);
+        const position = positionOf(after.origin, stand.at, history.timeline);
         const asked = { ...stand, at: position, after: assembly.pass(position), wanted, excerpts };
         await answer({ ...asked, open, give: (sized) => give(sized, sized.bytes) }, signal);
       }
