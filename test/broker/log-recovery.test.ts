@@ -183,6 +183,46 @@ test('an entry exchanged for another that is right in itself is found', { timeou
   assert.equal(value?.kind === 'broken' && value.why, 'the log does not end as its writer recorded');
 });
 
+test('who goes on reading checks the entry that he has last, and all behind it', { timeout }, async ({ signal }) => {
+  await using folder = await logOf(6, signal);
+  const path = join(folder.path, segmentName);
+  const bytes = await readFile(path);
+  const readFrom4 = async (): Promise<number[]> => {
+    await using reader = await openLogReader({ folder: folder.path }, signal);
+    const offsets: number[] = [];
+    for await (const entry of reader.read(offset(4), signal)) {
+      offsets.push(entry.offset);
+      if (entry.offset === 5) break;
+    }
+    return offsets;
+  };
+  const damaged = (entry: number): Buffer => {
+    const at = bytes.findLastIndex((_, index) => entryAt(0, bytes, index) === entry);
+    return Buffer.concat([bytes.subarray(0, at), Buffer.from([(bytes[at] ?? 0) ^ 1]), bytes.subarray(at + 1)]);
+  };
+  assert.deepEqual(await readFrom4(), [4, 5]);
+  await writeFile(path, damaged(1));
+  assert.deepEqual(await readFrom4(), [4, 5]);
+  for (const entry of [3, 4]) {
+    await writeFile(path, damaged(entry));
+    await assert.rejects(readFrom4(), corrupt(new RegExp(`entry ${entry},`)));
+  }
+  // The entries behind are right in themselves, and follow another one than this.
+  await using other = await copyOf(folder.path);
+  await rm(join(other.path, segmentName));
+  await rm(join(other.path, 'end'));
+  {
+    await using writer = await openLogBroker({ folder: other.path }, signal);
+    for (const [index, batch] of wholes(6).entries())
+      await writer.append(first, index === 3 ? { ...batch, changes: whole(9).changes } : batch);
+  }
+  const told = await readFile(join(other.path, segmentName));
+  assert.equal(told.length, bytes.length);
+  const fifth = bytes.findIndex((_, index) => entryAt(0, bytes, index) === 4);
+  await writeFile(path, Buffer.concat([bytes.subarray(0, fifth), told.subarray(fifth)]));
+  await assert.rejects(readFrom4(), corrupt(/entry 4,.*the hash chain breaks/));
+});
+
 test('an empty folder has no log to read, and one that only its segments are left of is not begun anew', async (t) => {
   const { signal } = t;
   await using empty = await temporaryFolder();

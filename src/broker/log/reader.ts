@@ -1,6 +1,6 @@
 import type { Batch } from '../../change/change.ts';
 import { decodeBatch } from '../../change/codec.ts';
-import type { Offset } from '../../change/position.ts';
+import { type Offset, offset } from '../../change/position.ts';
 import { ChangeoverError, isCode } from '../../error.ts';
 import type { BrokerObservation, BrokerReader, Entry } from '../broker.ts';
 import { diskFailure, errnoOf } from './disk.ts';
@@ -60,6 +60,7 @@ class LogFolderReader implements LogReader {
     if (!opened) return;
     let { segment, end } = opened;
     try {
+      if (from > segment.base) await this.#hurry(segment, offset(from - 1), end);
       while (!stop.aborted) {
         const limit = end.segment === segment.base ? end.position : await segment.size();
         const chunk = await segment.read(limit);
@@ -138,6 +139,14 @@ class LogFolderReader implements LogReader {
     }
   }
 
+  /** Lets the segment go on behind `last`, which the caller has: what lies before it was checked when it was read, and is not his matter. Where
+   *  it does not stand there whole, the segment is read from its start, and shows what is broken. */
+  async #hurry(segment: Segment, last: Offset, end: DurableEnd): Promise<void> {
+    const limit = end.segment === segment.base ? end.position : await segment.size();
+    const start = { next: segment.base, position: segment.headBytes };
+    await segment.beginBehind(await placeFrom(start, { segment, to: last, limit }), limit);
+  }
+
   async #openNext(before: Segment): Promise<Segment> {
     const { next, chain, epoch } = before.link;
     if (next === before.base)
@@ -178,11 +187,24 @@ class LogFolderReader implements LogReader {
     if (!segment) return limit;
     const known = this.#lastPlace;
     const isOnTheWay = known?.base === base && known.next <= from;
-    let place: Place = isOnTheWay ? known : { next: base, position: segment.headBytes };
-    while (place.next < from && place.position < limit) place = await segment.skip(place, from, limit);
+    const start = isOnTheWay ? known : { next: base, position: segment.headBytes };
+    const place = await placeFrom(start, { segment, to: from, limit });
     this.#lastPlace = { base, ...place };
     return place.position;
   }
+}
+
+interface Way {
+  readonly segment: Segment;
+  readonly to: Offset;
+  readonly limit: number;
+}
+
+/** The place of the entry `to`, by lengths alone. */
+async function placeFrom(start: Place, { segment, to, limit }: Way): Promise<Place> {
+  let place = start;
+  while (place.next < to && place.position < limit) place = await segment.skip(place, to, limit);
+  return place;
 }
 
 function decoded(folder: string, segment: Offset, chunk: Chunk, entry: StoredEntry): LogEntry {

@@ -115,6 +115,18 @@ export class Segment implements AsyncDisposable {
       : { entries, position, broken: this.#broken('the file is cut short') };
   }
 
+  /** Goes on behind the entry at `place`, where that one is whole and right; what lies before it is not looked at. Only before the first
+   *  `read`. False: nothing was done. */
+  async beginBehind({ next, position }: Place, limit: number): Promise<boolean> {
+    const upTo = (length: number): Promise<Buffer> => this.bytes(position, Math.min(limit, position + length));
+    let parsed = parseEntry(await upTo(chunkBytes), 0, this.#seed);
+    if (parsed.kind === 'short') parsed = parseEntry(await upTo(parsed.bytes), 0, this.#seed);
+    if (parsed.kind !== 'entry' || parsed.entry.offset !== next) return false;
+    this.#link = linkAfter(parsed.entry);
+    this.#position = position + parsed.entry.whole.length;
+    return true;
+  }
+
   /** Steps from `place` toward the entry `to`, over about a chunk, by lengths alone: for figures, nothing is checked. */
   async skip(place: Place, to: Offset, limit: number): Promise<Place> {
     const chunk = await this.bytes(place.position, Math.min(limit, place.position + chunkBytes));
