@@ -96,7 +96,7 @@ test('a copy that was given up leaves its tables ours, and the next one begins f
   await using inspector = openTargetInspector({ url, name: 'again' });
   await write(connection, 'again', step(undefined, checkpointAt(7), 3));
   await inspector.forget(never);
-  assert.deepEqual(await inspector.observe(never), { checkpoint: undefined, writing: false, drifted: 0 });
+  assert.deepEqual(await inspector.observe(never), { checkpoint: undefined, writing: false, drifted: 0, setAside: [] });
   const kept = await readCheckpoint(connection, 'again');
   assert.equal(kept?.checkpoint, undefined);
   const next = checkpointAt(0, { stream: 'new' });
@@ -106,12 +106,17 @@ test('a copy that was given up leaves its tables ours, and the next one begins f
 
 test('an onlooker sees checkpoint, writer and drift, and takes the checkpoint away only when nobody writes', async () => {
   await using inspector = openTargetInspector({ url, name: 'watched' });
-  assert.deepEqual(await inspector.observe(never), { checkpoint: undefined, writing: false, drifted: 0 });
+  assert.deepEqual(await inspector.observe(never), { checkpoint: undefined, writing: false, drifted: 0, setAside: [] });
   await using writer = await open(url);
   await writer.rows('SELECT pg_advisory_lock($1)', [lockKey('watched')]);
   await write(writer, 'watched', step(undefined, checkpointAt(1), 2));
   await write(writer, 'watched', step(checkpointAt(1), checkpointAt(2), 1));
-  assert.deepEqual(await inspector.observe(never), { checkpoint: checkpointAt(2), writing: true, drifted: 3 });
+  assert.deepEqual(await inspector.observe(never), {
+    checkpoint: checkpointAt(2),
+    writing: true,
+    drifted: 3,
+    setAside: [],
+  });
   await assert.rejects(inspector.forget(never), { code: 'TARGET_BUSY' });
   await writer.rows('SELECT pg_advisory_unlock($1)', [lockKey('watched')]);
   assert.equal((await inspector.observe(never)).writing, false);
