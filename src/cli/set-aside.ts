@@ -3,7 +3,7 @@ import { ChangeoverError } from '../error.ts';
 import { outJson, paint, type Session, tame } from './desk.ts';
 import type { ExitCode } from './failure.ts';
 import { type ConfiguredOptions, configurationFor, laneOf, sitesMeant } from './lane.ts';
-import { tablesMeant } from './sides.ts';
+import { tablesCarried } from './sides.ts';
 
 export interface SetAsideArguments extends ConfiguredOptions {
   readonly site?: string;
@@ -13,10 +13,8 @@ export async function setAside(session: Session, pattern: string, options: SetAs
   const { house, desk, signal } = session;
   const configuration = await configurationFor(session, options);
   const lane = laneOf(house, configuration);
-  const isMeant = tablesMeant([pattern]);
   await using source = await lane.source(signal);
-  const tables = (await source.profile(signal)).tables.filter(isMeant);
-  if (tables.length === 0) throw notCarried(pattern);
+  const tables = await tablesCarried(source, pattern, signal);
   await using log = await lane.log(signal);
   const { end: since } = await log.observe();
   if (since === undefined)
@@ -41,9 +39,3 @@ export async function setAside(session: Session, pattern: string, options: SetAs
 `);
   return 0;
 }
-
-/** Throws CLI_USAGE. */
-export const notCarried = (pattern: string): ChangeoverError =>
-  new ChangeoverError('CLI_USAGE', `No table that is carried is called "${pattern}"`, {
-    hint: 'Name it as schema.table; a table that the configuration leaves out is not carried.',
-  });

@@ -1,6 +1,8 @@
+import type { ProfileTable } from '../change/profile.ts';
 import type { Configuration } from '../config/configuration.ts';
 import { isPattern, patternForm, wanted } from '../config/tables.ts';
 import { ChangeoverError } from '../error.ts';
+import type { SourceInspector } from '../source/source.ts';
 import type { Sides } from '../verify/sides.ts';
 import type { House } from './house.ts';
 import { type ConfiguredOptions, laneOf } from './lane.ts';
@@ -27,4 +29,18 @@ export function tablesMeant(
   if (patterns === undefined) return () => true;
   const rules = [{ match: '*', leaveOut: true }, ...patterns.map((match) => ({ match, leaveOut: false }))];
   return (table) => wanted(rules, table);
+}
+
+/** The tables that a name or a pattern means, of those that are carried. Throws CLI_USAGE where there is none. */
+export async function tablesCarried(
+  source: SourceInspector,
+  pattern: string,
+  signal: AbortSignal,
+): Promise<readonly ProfileTable[]> {
+  const isMeant = tablesMeant([pattern]);
+  const tables = (await source.profile(signal)).tables.filter(isMeant);
+  if (tables.length > 0) return tables;
+  throw new ChangeoverError('CLI_USAGE', `No table that is carried is called "${pattern}"`, {
+    hint: 'Name it as schema.table; a table that the configuration leaves out is not carried.',
+  });
 }

@@ -5,8 +5,7 @@ import { recopy } from '../verify/repair.ts';
 import { outJson, paint, type Session, tame } from './desk.ts';
 import type { ExitCode } from './failure.ts';
 import { type ConfiguredOptions, configurationFor, laneOf, numberIn } from './lane.ts';
-import { notCarried } from './set-aside.ts';
-import { sidesOf, tablesMeant } from './sides.ts';
+import { sidesOf, tablesCarried } from './sides.ts';
 
 export interface SnapshotArguments extends ConfiguredOptions {
   readonly timeout: string;
@@ -17,10 +16,8 @@ export async function snapshot(session: Session, pattern: string, options: Snaps
   const timeoutMs = numberIn(options.timeout, { name: '--timeout', whole: false }) * 1000;
   const configuration = await configurationFor(session, options);
   const lane = laneOf(house, configuration);
-  const isMeant = tablesMeant([pattern]);
   await using source = await lane.source(signal);
-  const tables = (await source.profile(signal)).tables.filter(isMeant);
-  if (tables.length === 0) throw notCarried(pattern);
+  const tables = await tablesCarried(source, pattern, signal);
   const [first = ''] = lane.secondaries;
   const aside = new Set<string>();
   for (const site of lane.secondaries) {

@@ -8,13 +8,8 @@ export async function enterSnapshot(connection: Connection, snapshot: string): P
   await connection.rows(`SET TRANSACTION SNAPSHOT ${quoteLiteral(snapshot)}`);
 }
 
-/** A connection that sees an exported snapshot. Whoever exported it must be there until this returns, and no longer. */
-export async function openSnapshot(
-  options: ConnectOptions,
-  snapshot: string,
-  signal: AbortSignal,
-): Promise<Connection> {
-  const connection = await connect(options, signal);
+/** As `enterSnapshot`, with the connection taken over: it is closed where that fails. */
+export async function intoSnapshot(connection: Connection, snapshot: string): Promise<Connection> {
   try {
     await enterSnapshot(connection, snapshot);
     return connection;
@@ -23,3 +18,10 @@ export async function openSnapshot(
     throw error;
   }
 }
+
+/** A connection that sees an exported snapshot. Whoever exported it must be there until this returns, and no longer. */
+export const openSnapshot = async (
+  options: ConnectOptions,
+  snapshot: string,
+  signal: AbortSignal,
+): Promise<Connection> => intoSnapshot(await connect(options, signal), snapshot);

@@ -7,7 +7,7 @@ import { cells, type Row, rowOf } from '../../change/row.ts';
 import { type Table, tableName } from '../../change/table.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
 import { rangeSql } from '../../engine/postgres/range.ts';
-import { enterSnapshot } from '../../engine/postgres/snapshot.ts';
+import { intoSnapshot } from '../../engine/postgres/snapshot.ts';
 import { rowsByKey } from '../../engine/postgres/view.ts';
 import { Wire } from '../../engine/postgres/wire.ts';
 import { ChangeoverError, isCode, unreachable } from '../../error.ts';
@@ -134,16 +134,8 @@ async function answerTable(
   await finish(options, { starts: false, changes: [] }, said);
 }
 
-async function reader({ open, snapshot }: AnswerOptions, signal: AbortSignal): Promise<Connection> {
-  const connection = await open(signal);
-  try {
-    await enterSnapshot(connection, snapshot);
-    return connection;
-  } catch (error) {
-    await connection[Symbol.asyncDispose]();
-    throw error;
-  }
-}
+const reader = async ({ open, snapshot }: AnswerOptions, signal: AbortSignal): Promise<Connection> =>
+  intoSnapshot(await open(signal), snapshot);
 
 /** Throws SOURCE_TABLE_UNSUITABLE: it is not carried. */
 async function cutNamed(
