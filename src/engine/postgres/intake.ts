@@ -1,17 +1,22 @@
 import type { Socket } from 'node:net';
-import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 
-/** So much may wait here; the rest waits in the kernel's buffers, and then at the server. */
-const waitingBytesMax = 64 * 1024;
-/** A torrent: so many bytes within so many milliseconds. */
-const torrentBytes = 16 * 1024;
-const torrentMs = 4;
-/** How long a torrent is left to gather: less than anybody waits for who is that far behind. */
-const gatherMs = 1;
+/** So much may wait here; the rest waits in the kernel's buffers, and then at the server. It is what a socket reads at once: who got less
+ *  has emptied the kernel's buffer. */
+const gulpBytes = 64 * 1024;
+/** A torrent brings at least so much in a millisecond, counted over so much or so long. */
+const torrentBytesPerMs = 4 * 1024;
+const countedBytes = 16 * 1024;
+const countedMs = 4;
+/** From one gulp of a torrent to the next: at first, and at the most, which is less than anybody waits for who is that far behind. */
+const pauseMsFirst = 2;
+const pauseMsMax = 5;
 
 export interface IntakeOptions {
-  /** Whether a torrent of small messages may gather in the kernel's buffers for a millisecond at a time. A server that sends each by
-   *  itself, as a walsender does, wakes us for each otherwise, and has to work for that as well: half of its speed. */
+  /** Whether a torrent of small messages may gather in the kernel's buffers. A server that sends each by itself, as a walsender does,
+   *  wakes us for each otherwise; and while we take all that comes, each message goes through the whole of TCP by itself, which costs the
+   *  server twice of what decoding does. So a torrent is read gulp by gulp, as slowly as can be without making the server wait: our window
+   *  is shut most of the time, what is sent then joins what waits behind it, and the server's kernel passes it on in large pieces. */
   readonly gathers: boolean;
 }
 
@@ -24,10 +29,16 @@ export class Intake {
   #failed: Error | undefined;
   #ended = false;
   #wake: PromiseWithResolvers<void> | undefined;
-  /** What came since when. */
+  /** What came since when, for telling a torrent. */
   #cameBytes = 0;
   #sinceMs = 0;
   #isTorrent = false;
+  /** The last gulp, and when it came. */
+  #gulpBytes = 0;
+  #gulpMs = 0;
+  #pauseMs = pauseMsFirst;
+  /** What timers, which count whole milliseconds, have left over. */
+  #owedMs = 0;
 
   /** Takes over what the socket brings, for good. */
   constructor(socket: Socket, { gathers }: IntakeOptions) {
@@ -39,7 +50,8 @@ export class Intake {
       this.#chunks.push(chunk);
       this.#waitingBytes += chunk.length;
       this.#cameBytes += chunk.length;
-      if (this.#waitingBytes >= waitingBytesMax) socket.pause();
+      this.#gulpBytes += chunk.length;
+      if (this.#waitingBytes >= gulpBytes) socket.pause();
       this.#wake?.resolve();
     });
     socket.once('error', (error) => this.#end(error));
@@ -69,17 +81,27 @@ export class Intake {
   async #gather(): Promise<void> {
     const nowMs = performance.now();
     const tookMs = nowMs - this.#sinceMs;
-    if (this.#cameBytes >= torrentBytes || tookMs > torrentMs) {
-      this.#isTorrent = tookMs <= torrentMs;
+    if (this.#cameBytes >= countedBytes || tookMs > countedMs) {
+      this.#isTorrent = this.#cameBytes >= torrentBytesPerMs * tookMs;
       this.#cameBytes = 0;
       this.#sinceMs = nowMs;
     }
-    if (!this.#isTorrent) return;
-    // What lies there already comes first: it may be more than one chunk.
-    await setImmediate();
-    if (this.#waitingBytes >= torrentBytes || this.#ended) return;
+    if (this.#isTorrent) await this.#pause(nowMs);
+    else this.#pauseMs = pauseMsFirst;
+    this.#gulpBytes = 0;
+    this.#gulpMs = performance.now();
+  }
+
+  /** A little less after a gulp that left something behind, a little more after one that did not. */
+  async #pause(nowMs: number): Promise<void> {
+    const step = this.#gulpBytes < gulpBytes ? 0.25 : this.#pauseMs > 1 ? -0.5 : -0.05;
+    this.#pauseMs = Math.min(Math.max(this.#pauseMs + step, 0), pauseMsMax);
+    // What was worked meanwhile counts.
+    this.#owedMs = Math.max(this.#owedMs + this.#pauseMs - (nowMs - this.#gulpMs), 0);
+    if (this.#owedMs < 1) return;
     this.#socket.pause();
-    await sleep(gatherMs);
+    await sleep(Math.trunc(this.#owedMs));
+    this.#owedMs -= performance.now() - nowMs;
   }
 
   #end(error?: Error): void {
