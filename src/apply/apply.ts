@@ -61,7 +61,9 @@ export async function apply(options: ApplyOptions, signal: AbortSignal): Promise
         for await (const lot of lotsOf(both)) {
           // The lot before is sent first: the target works at it while this one is folded.
           await setImmediate();
-          await give(prepare(lot), 1);
+          const parts = prepare(lot);
+          for (const { changes, order } of parts.flatMap(({ steps }) => steps)) target.prepare(changes, order);
+          await give(parts, 1);
         }
       },
       // One lot ready, whatever its size: more would only make each of them smaller.

@@ -18,6 +18,8 @@ export interface Checkpoint {
 export interface Target extends AsyncDisposable {
   /** Throws TARGET_BUSY while another process holds the target. */
   checkpoint(signal: AbortSignal): Promise<Checkpoint | undefined>;
+  /** Does ahead of its turn what a later `write` of just this list would do: nothing, or what needs no answer of the target. At any time. */
+  prepare(changes: readonly Change[], order: Order): void;
   begin(signal: AbortSignal): Promise<TargetTransaction>;
   /** Makes all that was committed so far survive a crash of the target. Until then a crash may take it back to an earlier
    *  checkpoint, rows and all. Only between transactions. */

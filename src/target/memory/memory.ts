@@ -71,6 +71,10 @@ class MemoryWriter implements Target {
     return this.#known;
   }
 
+  prepare(): void {
+    // Nothing here takes time.
+  }
+
   async begin(signal: AbortSignal): Promise<TargetTransaction> {
     this.#reach(signal);
     return new MemoryTransaction({

@@ -1,11 +1,12 @@
-import type { Delete, Insert, RowChange, Update } from '../../change/change.ts';
+import type { Change, Delete, Insert, RowChange, Update } from '../../change/change.ts';
 import type { Row } from '../../change/row.ts';
 import type { Table } from '../../change/table.ts';
 import { columnList, quoteIdentifier } from '../../engine/postgres/identifier.ts';
-import { ChangeoverError } from '../../error.ts';
+import { ChangeoverError, unreachable } from '../../error.ts';
 import { copyText, type Line } from './copy-text.ts';
-import { changedPlaces, type PlanOf, plansOf } from './ordered.ts';
+import { changedPlaces, isRowChange } from './ordered.ts';
 import { equality, type Plan } from './plan.ts';
+import type { Plans } from './plans.ts';
 import type { Session, Ticket } from './session.ts';
 
 /** More staging tables than this are not kept: each is a relation that the server must look after at every commit. */
@@ -18,45 +19,52 @@ interface Sets {
   readonly deletes: Delete[];
 }
 
+/** Rows that are written to one table by one statement, as the text of COPY. */
+interface Packed {
+  readonly kind: 'insert' | 'update' | 'delete';
+  readonly table: Table;
+  readonly plan: Plan;
+  /** Of the columns that the text holds. */
+  readonly places: readonly number[];
+  /** Numbers the set in its staging table, which lines of changes that go through one begin with. */
+  readonly set: number;
+  readonly rows: number;
+  readonly text: Iterable<Buffer>;
+}
+
 /** Writes changes that have no order among them, at most one per key, set by set: COPY for what is added, COPY into a staging table
  *  and one statement for what changes or goes. Throws TARGET_CONFLICT when a constraint or a missing row is in the way. */
 export class Bulk {
   readonly #session: Session;
-  readonly #planOf: PlanOf;
+  readonly #plans: Plans;
   /** Oldest first. */
   readonly #staged: { readonly plan: Plan; readonly number: number }[] = [];
+  readonly #prepared = new WeakMap<readonly Change[], readonly Packed[]>();
   #stagesEver = 0;
   /** Number of the last one that a commit has made lasting. */
   #lasting = 0;
   #setsEver = 0;
 
-  constructor(session: Session, planOf: PlanOf) {
+  constructor(session: Session, plans: Plans) {
     this.#session = session;
-    this.#planOf = planOf;
+    this.#plans = plans;
+  }
+
+  /** Makes the text of just these changes, if all of their tables are known. At any time. */
+  prepare(changes: readonly Change[]): void {
+    if (!changes.every(isRowChange) || !changes.every(({ table }) => this.#plans.has(table))) return;
+    const packed = Array.from(this.#pack(changes), (one) => ({ ...one, text: [...one.text] }));
+    this.#prepared.set(changes, packed);
   }
 
   async write(changes: readonly RowChange[]): Promise<void> {
     const expected: { readonly ticket: Ticket; readonly rows: number; readonly name: string }[] = [];
-    const plans = await plansOf(changes, this.#planOf);
-    for (const [table, sets] of byTable(changes)) {
-      const plan = plans(table);
-      // Rows that go, before rows that change, before rows that come: a unique value is free before it is taken.
-      if (sets.deletes.length > 0) {
-        const ticket = await this.#remove(
-          plan,
-          sets.deletes.map((change) => change.before),
-        );
-        expected.push({ ticket, rows: sets.deletes.length, name: plan.name });
-      }
-      for (const { places, rows } of byPlaces(plan, sets.updates)) {
-        const ticket = await this.#update(plan, places, rows);
-        expected.push({ ticket, rows: rows.length, name: plan.name });
-      }
-      if (sets.inserts.length > 0)
-        await this.#insert(
-          plan,
-          sets.inserts.map((change) => change.after),
-        );
+    await this.#plans.lookUp(changes);
+    const prepared = this.#prepared.get(changes);
+    const isOurs = prepared?.every(({ table, plan }) => this.#plans.known(table) === plan);
+    for (const packed of isOurs && prepared ? prepared : this.#pack(changes)) {
+      const ticket = await this.#send(packed);
+      if (packed.kind !== 'insert') expected.push({ ticket, rows: packed.rows, name: packed.plan.name });
     }
     const counts = await this.#session.settle('Applying changes');
     for (const { ticket, rows, name } of expected) {
@@ -68,21 +76,56 @@ export class Bulk {
     }
   }
 
-  async #insert(plan: Plan, rows: readonly Row[]): Promise<void> {
-    await this.#session.copy(
-      `COPY ${plan.name}${columnList(plan.columns)} FROM STDIN`,
-      copyText(lines(rows, ''), plan.places),
-    );
+  *#pack(changes: readonly RowChange[]): Generator<Packed> {
+    for (const [table, { inserts, updates, deletes }] of byTable(changes)) {
+      const plan = this.#plans.known(table);
+      const staged = (
+        places: readonly number[],
+        rows: readonly Row[],
+      ): Pick<Packed, 'places' | 'set' | 'rows' | 'text'> => {
+        this.#setsEver += 1;
+        const text = copyText(lines(rows, `${this.#setsEver}\t`), places);
+        return { places, set: this.#setsEver, rows: rows.length, text };
+      };
+      // Rows that go, before rows that change, before rows that come: a unique value is free before it is taken.
+      if (deletes.length > 0) {
+        const keys = deletes.map(({ before }) => before);
+        yield { kind: 'delete', table, plan, ...staged(plan.keyPlaces, keys) };
+      }
+      for (const { places, rows } of byPlaces(plan, updates))
+        yield { kind: 'update', table, plan, ...staged(places, rows) };
+      if (inserts.length > 0) {
+        const text = copyText(
+          lines(
+            inserts.map(({ after }) => after),
+            '',
+          ),
+          plan.places,
+        );
+        yield { kind: 'insert', table, plan, places: plan.places, set: 0, rows: inserts.length, text };
+      }
+    }
   }
 
-  async #update(plan: Plan, places: readonly number[], rows: readonly Row[]): Promise<Ticket> {
+  #send(packed: Packed): Promise<Ticket> {
+    switch (packed.kind) {
+      case 'insert': {
+        const { plan, text } = packed;
+        return this.#session.copy(`COPY ${plan.name}${columnList(plan.columns)} FROM STDIN`, text);
+      }
+      case 'update':
+        return this.#update(packed);
+      case 'delete':
+        return this.#remove(packed);
+      default:
+        return unreachable(packed.kind);
+    }
+  }
+
+  async #update(packed: Packed): Promise<Ticket> {
+    const { plan, places } = packed;
     const columns = plan.columns.filter((column) => places.includes(column.place));
-    const staged = await this.#fill(
-      plan,
-      columns.map((column) => column.name),
-      places,
-      rows,
-    );
+    const staged = await this.#fill(packed, columns);
     // A row with another value in a fixed column is not found, and the way back replaces it.
     const same = matching([...plan.keyColumns, ...plan.fixedColumns]);
     const set = columns.filter((column) => !column.always && !column.key).map((column) => quoteIdentifier(column.name));
@@ -95,19 +138,16 @@ export class Bulk {
     return this.#session.run(sql);
   }
 
-  async #remove(plan: Plan, keys: readonly Row[]): Promise<Ticket> {
-    const names = plan.keyColumns.map((column) => column.name);
-    const staged = await this.#fill(plan, names, plan.keyPlaces, keys);
+  async #remove(packed: Packed): Promise<Ticket> {
+    const { plan } = packed;
+    const staged = await this.#fill(packed, plan.keyColumns);
     return this.#session.run(`DELETE FROM ${plan.alone} t USING ${staged} WHERE ${matching(plan.keyColumns)}`);
   }
 
   /** Copies rows into the staging table as a set of their own, and gives what to put behind FROM to see just that set as `s`. */
-  async #fill(plan: Plan, names: readonly string[], places: readonly number[], rows: readonly Row[]): Promise<string> {
+  async #fill({ plan, set, text }: Packed, columns: Plan['columns']): Promise<string> {
     const stage = await this.#stage(plan);
-    this.#setsEver += 1;
-    const set = this.#setsEver;
-    const columns = [setColumn, ...names].map((name) => quoteIdentifier(name)).join(', ');
-    await this.#session.copy(`COPY ${stage} (${columns}) FROM STDIN`, copyText(lines(rows, `${set}\t`), places));
+    await this.#session.copy(`COPY ${stage}${columnList([{ name: setColumn }, ...columns])} FROM STDIN`, text);
     // In the order of the key: neighbours in the index are then visited one after the other, which halves the time of an update.
     const order = plan.keyColumns.map((column) => quoteIdentifier(column.name)).join(', ');
     return `(SELECT * FROM ${stage} WHERE ${quoteIdentifier(setColumn)} = ${set} ORDER BY ${order}) s`;

@@ -1,4 +1,3 @@
-import type { Table } from '../../change/table.ts';
 import { type ConnectOptions, connect } from '../../engine/postgres/connect.ts';
 import { ChangeoverError, isCode } from '../../error.ts';
 import type { Checkpoint, Target } from '../target.ts';
@@ -13,7 +12,7 @@ import {
   replaceCheckpointSql,
 } from './checkpoint.ts';
 import { lockKey } from './names.ts';
-import { type Plan, planFor } from './plan.ts';
+import { Plans } from './plans.ts';
 import { processOf, worksForUs } from './pulse.ts';
 import { Session, type Ticket } from './session.ts';
 import { Aside, readSetAside } from './set-aside.ts';
@@ -36,15 +35,8 @@ export async function openPostgresTarget(options: PostgresTargetOptions, signal:
   const connection = await connect(connecting, signal);
   const isAlive = (): Promise<boolean> => worksForUs(connecting, { pid: processOf(connection), silenceMsMax }, signal);
   const session = new Session(connection, { silenceMsMax, isAlive });
-  const plans = new Map<Table, Plan>();
-  const planOf = async (table: Table): Promise<Plan> => {
-    const known = plans.get(table);
-    if (known) return known;
-    const plan = await planFor(session, table);
-    plans.set(table, plan);
-    return plan;
-  };
-  const bulk = new Bulk(session, planOf);
+  const plans = new Plans(session);
+  const bulk = new Bulk(session, plans);
   let row: CheckpointStep['previous'];
   let aside = new Aside([]);
 
@@ -78,13 +70,15 @@ export async function openPostgresTarget(options: PostgresTargetOptions, signal:
       row = await readRow(session, options.name);
       return row?.checkpoint;
     },
+    prepare(changes, order) {
+      if (order === 'net') bulk.prepare(changes);
+    },
     async begin(inner) {
       inner.throwIfAborted();
       return new PostgresTransaction({
         session,
         bulk,
-        planOf,
-        replan: () => plans.clear(),
+        plans,
         lane: options.name,
         aside,
         sendCheckpoint,

@@ -1,25 +1,10 @@
 import type { Change, RowChange, Update } from '../../change/change.ts';
 import { type Cell, cells, fillUnchanged, hasUnchanged, type Row } from '../../change/row.ts';
-import type { Table } from '../../change/table.ts';
-import { assert, ChangeoverError, unreachable } from '../../error.ts';
+import { ChangeoverError, unreachable } from '../../error.ts';
 import { parameters } from './copy-text.ts';
 import type { Plan } from './plan.ts';
+import type { Plans } from './plans.ts';
 import type { Session, Ticket } from './session.ts';
-
-export type PlanOf = (table: Table) => Promise<Plan>;
-
-/** Looks all tables up at once: a look-up settles the session, and tickets do not outlive that. */
-export async function plansOf(changes: readonly RowChange[], planOf: PlanOf): Promise<(table: Table) => Plan> {
-  const plans = new Map<Table, Plan>();
-  for (const { table } of changes) {
-    if (!plans.has(table)) plans.set(table, await planOf(table));
-  }
-  return (table) => {
-    const plan = plans.get(table);
-    assert(plan !== undefined, 'A table that was not looked up');
-    return plan;
-  };
-}
 
 /** A statement that must find its row, and the table it looks in. */
 export interface Search {
@@ -46,13 +31,13 @@ export function foundAll(searches: readonly Search[], counts: readonly number[])
 export async function sendOrdered(
   session: Session,
   changes: readonly RowChange[],
-  planOf: PlanOf,
+  plans: Plans,
 ): Promise<readonly Search[]> {
-  const plans = await plansOf(changes, planOf);
+  await plans.lookUp(changes);
   const searches: Search[] = [];
   await session.run('SAVEPOINT ordered');
   for (const change of changes) {
-    const plan = plans(change.table);
+    const plan = plans.known(change.table);
     const ticket = await send(session, plan, change);
     if (change.kind !== 'insert') searches.push({ ticket, table: plan.name });
   }
@@ -110,13 +95,13 @@ export function changedPlaces(plan: Plan, row: Row): readonly number[] {
 /** Takes back what was sent since the savepoint and writes it again, waiting for each: slow, and able to mend. A row that should be
  *  there and is not is drift: an update writes the source's row, a delete has nothing left to do. Returns how many had drifted.
  *  Throws TARGET_DRIFT when a missing row cannot be rebuilt. */
-export async function writeCarefully(session: Session, changes: readonly RowChange[], planOf: PlanOf): Promise<number> {
+export async function writeCarefully(session: Session, changes: readonly RowChange[], plans: Plans): Promise<number> {
   let drifted = 0;
   const found = async (plan: Plan, ticket: Ticket): Promise<boolean> =>
     foundAll([{ ticket, table: plan.name }], await session.settle('Applying changes'));
   await session.run('ROLLBACK TO SAVEPOINT ordered');
   for (const change of changes) {
-    const plan = await planOf(change.table);
+    const plan = await plans.of(change.table);
     await session.settle('Applying changes');
     if ((await found(plan, await send(session, plan, change))) || change.kind === 'insert') continue;
     if (change.kind === 'update' && plan.fixedPlaces.length > 0) {

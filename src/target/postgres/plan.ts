@@ -1,6 +1,6 @@
 import { type Table, tableName } from '../../change/table.ts';
 import { quoteIdentifier, quoteLiteral, quoteTable } from '../../engine/postgres/identifier.ts';
-import { ChangeoverError, errorTable } from '../../error.ts';
+import { ChangeoverError } from '../../error.ts';
 import type { Session, Statement } from './session.ts';
 
 interface TargetColumn {
@@ -51,22 +51,27 @@ export interface Plan {
   stage: string | undefined;
 }
 
-/** Looks the table up here. Throws TARGET_TABLE_DIFFERS when it or one of the source's columns is missing. */
-export async function planFor(session: Session, table: Table): Promise<Plan> {
+/** Looks tables up here, all of them at once. Throws TARGET_TABLE_DIFFERS when one of them or one of the source's columns is missing. */
+export async function planFor(session: Session, tables: readonly Table[]): Promise<readonly Plan[]> {
+  const names = tables.map((table) => quoteLiteral(quoteTable(table)));
   const found = await session.rows(
-    `SELECT a.attname, a.atttypid, a.attgenerated, a.attidentity, o.oprname, n.nspname,
+    `SELECT w.place, c.relkind, a.attname, a.atttypid, a.attgenerated, a.attidentity, o.oprname, n.nspname,
             CASE WHEN t.oid <> a.atttypid THEN pg_catalog.format_type(t.oid, -1) END,
             (o.oprcanmerge OR o.oprcanhash) AND t.typtype <> 'c' AND t.typcategory <> 'A',
             pg_catalog.format_type(a.atttypid, a.atttypmod), t.oid
-       FROM pg_catalog.pg_attribute a
-       CROSS JOIN LATERAL (
-         -- Beneath a domain there may be another one.
-         WITH RECURSIVE beneath AS (
-           SELECT oid, typtype, typbasetype, typcategory FROM pg_catalog.pg_type WHERE oid = a.atttypid
-           UNION ALL
-           SELECT b.oid, b.typtype, b.typbasetype, b.typcategory
-             FROM beneath d JOIN pg_catalog.pg_type b ON b.oid = d.typbasetype WHERE d.typtype = 'd')
-         SELECT oid, typtype, typcategory FROM beneath WHERE typtype <> 'd') t
+       FROM pg_catalog.unnest(ARRAY[${names.join(', ')}]) WITH ORDINALITY w (name, place)
+       JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(w.name)
+       LEFT JOIN (
+         pg_catalog.pg_attribute a
+         CROSS JOIN LATERAL (
+           -- Beneath a domain there may be another one.
+           WITH RECURSIVE beneath AS (
+             SELECT oid, typtype, typbasetype, typcategory FROM pg_catalog.pg_type WHERE oid = a.atttypid
+             UNION ALL
+             SELECT b.oid, b.typtype, b.typbasetype, b.typcategory
+               FROM beneath d JOIN pg_catalog.pg_type b ON b.oid = d.typbasetype WHERE d.typtype = 'd')
+           SELECT oid, typtype, typcategory FROM beneath WHERE typtype <> 'd') t
+       ) ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
        LEFT JOIN pg_catalog.pg_operator o ON o.oprname = '=' AND o.oprresult = 'pg_catalog.bool'::pg_catalog.regtype
         AND o.oprleft = o.oprright AND o.oprleft = CASE
           WHEN t.typtype = 'e' THEN 'pg_catalog.anyenum'::pg_catalog.regtype
@@ -76,23 +81,37 @@ export async function planFor(session: Session, table: Table): Promise<Plan> {
           WHEN t.typcategory = 'A' THEN 'pg_catalog.anyarray'::pg_catalog.regtype
           WHEN t.oid = 'pg_catalog.varchar'::pg_catalog.regtype THEN 'pg_catalog.text'::pg_catalog.regtype
           ELSE t.oid END
-       LEFT JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
-      WHERE a.attrelid = pg_catalog.to_regclass(${quoteLiteral(quoteTable(table))})
-        AND a.attnum > 0 AND NOT a.attisdropped`,
-    `Looking up ${tableName(table)}`,
+       LEFT JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace`,
+    `Looking up ${tables.length === 1 && tables[0] ? tableName(tables[0]) : `${tables.length} tables`}`,
   );
-  const here = new Map(found.map(([name, ...rest]) => [name, rest]));
-  const columns = table.columns.flatMap((column, place): TargetColumn[] => {
+  const here = new Map<string, (readonly (string | null)[])[]>();
+  for (const [place, ...column] of found) {
+    const columns = here.get(place ?? '') ?? [];
+    columns.push(column);
+    here.set(place ?? '', columns);
+  }
+  return tables.map((table, index) => {
+    const columns = here.get(String(index + 1));
+    if (!columns)
+      throw new ChangeoverError('TARGET_TABLE_DIFFERS', `The table ${tableName(table)} is missing at the secondary`);
+    const name = quoteTable(table);
+    return newPlan(name, isPartitioned(columns[0]?.[0]) ? name : `ONLY ${name}`, columnsOf(table, columns));
+  });
+}
+
+/** `found`: what was looked up of each column here; of a table without any, one row of nothing. */
+function columnsOf(table: Table, found: readonly (readonly (string | null)[])[]): readonly TargetColumn[] {
+  const here = new Map(found.map(([_kind, name, ...rest]) => [name, rest]));
+  return table.columns.flatMap((column, place): TargetColumn[] => {
     const [type, generated, identity, operator, operatorSchema, baseType, equalsTexts, typeName, base] =
       here.get(column.name) ?? [];
     if (type === undefined) {
-      const what = here.size === 0 ? 'is missing' : `has no column ${quoteIdentifier(column.name)}`;
-      throw new ChangeoverError('TARGET_TABLE_DIFFERS', `The table ${tableName(table)} ${what} at the secondary`, {
-        hint:
-          here.size === 0
-            ? errorTable.TARGET_TABLE_DIFFERS.hint
-            : cure(table, `ADD COLUMN ${quoteIdentifier(column.name)} ${column.type}`),
-      });
+      const name = quoteIdentifier(column.name);
+      throw new ChangeoverError(
+        'TARGET_TABLE_DIFFERS',
+        `The table ${tableName(table)} has no column ${name} at the secondary`,
+        { hint: cure(table, `ADD COLUMN ${name} ${column.type}`) },
+      );
     }
     if (generated !== '') return [];
     if (isOther(column.type, typeName ?? '')) {
@@ -120,15 +139,6 @@ export async function planFor(session: Session, table: Table): Promise<Plan> {
       },
     ];
   });
-  if (here.size === 0) {
-    const [exists] = await session.rows(
-      `SELECT pg_catalog.to_regclass(${quoteLiteral(quoteTable(table))})`,
-      `Looking up ${tableName(table)}`,
-    );
-    if (!exists?.[0])
-      throw new ChangeoverError('TARGET_TABLE_DIFFERS', `The table ${tableName(table)} is missing at the secondary`);
-  }
-  return newPlan(quoteTable(table), await aloneName(session, table), columns);
 }
 
 const cure = (table: Table, change: string): string =>
@@ -147,8 +157,10 @@ export async function aloneName(session: Session, table: Pick<Table, 'schema' | 
     `SELECT relkind FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass(${quoteLiteral(name)})`,
     `Looking up ${tableName(table)}`,
   );
-  return found?.[0] === 'p' ? name : `ONLY ${name}`;
+  return isPartitioned(found?.[0]) ? name : `ONLY ${name}`;
 }
+
+const isPartitioned = (relkind: string | null | undefined): boolean => relkind === 'p';
 
 function newPlan(name: string, alone: string, columns: readonly TargetColumn[]): Plan {
   const keyColumns = columns.filter((column) => column.key);

@@ -9,8 +9,9 @@ import type { Checkpoint, Order, TargetTransaction } from '../target.ts';
 import type { Bulk } from './bulk.ts';
 import { addCopiedSql, readCopiedSql } from './checkpoint.ts';
 import { replay } from './ddl.ts';
-import { foundAll, isRowChange, type PlanOf, type Search, sendOrdered, writeCarefully } from './ordered.ts';
+import { foundAll, isRowChange, type Search, sendOrdered, writeCarefully } from './ordered.ts';
 import { aloneName } from './plan.ts';
+import type { Plans } from './plans.ts';
 import { replaceRows } from './replace-rows.ts';
 import { createSchema } from './schema.ts';
 import { setSequences } from './sequences.ts';
@@ -20,9 +21,7 @@ import type { Aside } from './set-aside.ts';
 export interface TransactionOptions {
   readonly session: Session;
   readonly bulk: Bulk;
-  readonly planOf: PlanOf;
-  /** Forgets what was looked up: the schema changed. */
-  readonly replan: () => void;
+  readonly plans: Plans;
   readonly lane: string;
   /** What is passed over. */
   readonly aside: Aside;
@@ -51,7 +50,8 @@ export class PostgresTransaction implements TargetTransaction {
     await this.#begin();
     await this.#prove();
     const carried = this.#options.aside.carried(changes);
-    if (order === 'net') return this.#writeNet(carried.filter(isRowChange));
+    // Most often all are, and the list stays the one that was prepared.
+    if (order === 'net') return this.#writeNet(carried.every(isRowChange) ? carried : carried.filter(isRowChange));
     let run: RowChange[] = [];
     let copied: Rows[] = [];
     const close = async (): Promise<void> => {
@@ -152,8 +152,8 @@ export class PostgresTransaction implements TargetTransaction {
   async #writeOrdered(changes: readonly RowChange[]): Promise<void> {
     if (changes.length === 0) return;
     await this.#prove();
-    const { session, planOf } = this.#options;
-    this.#unproven = { changes, searches: await sendOrdered(session, changes, planOf) };
+    const { session, plans } = this.#options;
+    this.#unproven = { changes, searches: await sendOrdered(session, changes, plans) };
   }
 
   /** Waits for what was sent, and mends it where rows were missing. */
@@ -181,13 +181,13 @@ export class PostgresTransaction implements TargetTransaction {
   }
 
   async #mend(): Promise<void> {
-    const { session, planOf } = this.#options;
-    this.#drifted += await writeCarefully(session, this.#unproven?.changes ?? [], planOf);
+    const { session, plans } = this.#options;
+    this.#drifted += await writeCarefully(session, this.#unproven?.changes ?? [], plans);
     this.#unproven = undefined;
   }
 
   async #writeOther(change: Exclude<Change, RowChange | Rows | Commit | Message | Control>): Promise<void> {
-    const { session, bulk, replan } = this.#options;
+    const { session, bulk, plans } = this.#options;
     switch (change.kind) {
       case 'truncate':
         // The primary names every table that its CASCADE reached. Here it could reach others, whose rows are not ours.
@@ -196,12 +196,12 @@ export class PostgresTransaction implements TargetTransaction {
         return this.#clear(change);
       case 'schema':
         await bulk.drop();
-        replan();
+        plans.forget();
         await createSchema(session, change);
         return;
       case 'ddl':
         await bulk.drop();
-        replan();
+        plans.forget();
         await replay(session, change);
         return;
       case 'sequences':
@@ -244,8 +244,8 @@ export class PostgresTransaction implements TargetTransaction {
 
   /** Where a copy went on after an interruption, rows may be there already: then each takes the place of the one with its key. */
   async #copyCarefully(rows: Rows): Promise<void> {
-    const { session, planOf } = this.#options;
-    const plan = await planOf(rows.table);
+    const { session, plans } = this.#options;
+    const plan = await plans.of(rows.table);
     await session.run('SAVEPOINT copying');
     try {
       await session.copy(copySql(rows), [rows.block]);
