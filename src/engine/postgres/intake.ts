@@ -8,15 +8,10 @@ const gulpBytes = 64 * 1024;
 const torrentBytesPerMs = 4 * 1024;
 const countedBytes = 16 * 1024;
 const countedMs = 4;
-/** From one gulp of a torrent to the next: at first, and at the most, which is less than anybody waits for who is that far behind. */
-const pauseMsFirst = 2;
-const pauseMsMax = 5;
 
 export interface IntakeOptions {
-  /** Whether a torrent of small messages may gather in the kernel's buffers. A server that sends each by itself, as a walsender does,
-   *  wakes us for each otherwise; and while we take all that comes, each message goes through the whole of TCP by itself, which costs the
-   *  server twice of what decoding does. So a torrent is read gulp by gulp, as slowly as can be without making the server wait: our window
-   *  is shut most of the time, what is sent then joins what waits behind it, and the server's kernel passes it on in large pieces. */
+  /** Whether a torrent of small messages may gather in the kernel's buffers, a pause at a time. A server that sends each by itself, as a
+   *  walsender does, wakes us for each otherwise, and has to work for that as well. */
   readonly gathers: boolean;
 }
 
@@ -31,12 +26,12 @@ export class Intake {
   #wake: PromiseWithResolvers<void> | undefined;
   /** What came since when, for telling a torrent. */
   #cameBytes = 0;
-  #sinceMs = 0;
-  #isTorrent = false;
-  /** The last gulp, and when it came. */
-  #gulpBytes = 0;
+  #sinceMs = performance.now();
+  #isTorrent: boolean;
+  /** When the last gulp came. */
   #gulpMs = 0;
-  #pauseMs = pauseMsFirst;
+  /** From one gulp of a torrent to the next, in milliseconds. */
+  pauseMs = 1;
   /** What timers, which count whole milliseconds, have left over. */
   #owedMs = 0;
 
@@ -44,14 +39,16 @@ export class Intake {
   constructor(socket: Socket, { gathers }: IntakeOptions) {
     this.#socket = socket;
     this.#gathers = gathers;
+    // Who starts with a backlog must not begin with keeping up: see `Pace`.
+    this.#isTorrent = gathers;
     socket.pause();
     socket.removeAllListeners('data');
     socket.on('data', (chunk: Buffer) => {
       this.#chunks.push(chunk);
       this.#waitingBytes += chunk.length;
       this.#cameBytes += chunk.length;
-      this.#gulpBytes += chunk.length;
-      if (this.#waitingBytes >= gulpBytes) socket.pause();
+      // Of a torrent, one gulp at a time: what comes while we work would be taken piece by piece.
+      if (this.#isTorrent || this.#waitingBytes >= gulpBytes) socket.pause();
       this.#wake?.resolve();
     });
     socket.once('error', (error) => this.#end(error));
@@ -77,7 +74,7 @@ export class Intake {
     return chunk;
   }
 
-  /** Returns when it is worth to look again. */
+  /** Returns when the next gulp is due. */
   async #gather(): Promise<void> {
     const nowMs = performance.now();
     const tookMs = nowMs - this.#sinceMs;
@@ -87,19 +84,13 @@ export class Intake {
       this.#sinceMs = nowMs;
     }
     if (this.#isTorrent) await this.#pause(nowMs);
-    else this.#pauseMs = pauseMsFirst;
-    this.#gulpBytes = 0;
     this.#gulpMs = performance.now();
   }
 
-  /** A little less after a gulp that left something behind, a little more after one that did not. */
   async #pause(nowMs: number): Promise<void> {
-    const step = this.#gulpBytes < gulpBytes ? 0.25 : this.#pauseMs > 1 ? -0.5 : -0.05;
-    this.#pauseMs = Math.min(Math.max(this.#pauseMs + step, 0), pauseMsMax);
     // What was worked meanwhile counts.
-    this.#owedMs = Math.max(this.#owedMs + this.#pauseMs - (nowMs - this.#gulpMs), 0);
+    this.#owedMs = Math.max(this.#owedMs + this.pauseMs - (nowMs - this.#gulpMs), 0);
     if (this.#owedMs < 1) return;
-    this.#socket.pause();
     await sleep(Math.trunc(this.#owedMs));
     this.#owedMs -= performance.now() - nowMs;
   }

@@ -46,6 +46,11 @@ export class Wire {
     if (!this.#socket.destroyed) this.#socket.write(bytes);
   }
 
+  /** How long a torrent is left to gather between two takes, in milliseconds. */
+  pace(pauseMs: number): void {
+    this.#intake.pauseMs = pauseMs;
+  }
+
   /** Every frame that has come, at least one; asides left out. Throws _UNREACHABLE when the connection is gone. */
   async take(): Promise<readonly Frame[]> {
     for (;;) {

@@ -3,6 +3,7 @@ import { type Lsn, lsn } from '../../engine/postgres/lsn.ts';
 import { COPY_BOTH_RESPONSE, COPY_DATA, query, standbyStatus } from '../../engine/postgres/message.ts';
 import { Wire } from '../../engine/postgres/wire.ts';
 import { ChangeoverError } from '../../error.ts';
+import { Pace } from './pace.ts';
 import { epochShiftUs } from './pgoutput.ts';
 
 /** Well below the server's wal_sender_timeout, which we pin at 60 s: a status also tells that we live. */
@@ -23,6 +24,8 @@ export interface WalMessage {
 
 /** In a CopyData frame of type `w`, the message follows its letter, two LSNs and a time. */
 const messageAt = 25;
+const sentAt = 17;
+const COMMIT = 0x43;
 
 /** The stream of one slot over one replication connection, which it takes over for good.
  *  https://www.postgresql.org/docs/current/protocol-replication.html (START_REPLICATION) */
@@ -31,6 +34,9 @@ export class WalStream implements Disposable {
   /** Zero says nothing of what may be forgotten: until `confirm` speaks, a status only tells that we live (invariant 1). */
   #flushed: Lsn = lsn(0n);
   readonly #timer: NodeJS.Timeout;
+  readonly #pace = new Pace();
+  /** When the last commit that came was made: microseconds by the server's clock. */
+  #committedUs = 0n;
 
   constructor(connection: Connection, { silenceMsMax }: WalStreamOptions) {
     this.#wire = new Wire(connection, { silenceMsMax, isAlive: async () => false }, { gathers: true });
@@ -46,13 +52,27 @@ export class WalStream implements Disposable {
    *  the server ends the stream. */
   async take(): Promise<readonly WalMessage[]> {
     const messages: WalMessage[] = [];
+    let bytes = 0;
     for (const { type, body } of this.#wire.checked(await this.#wire.take(), 'Streaming')) {
       if (type === COPY_BOTH_RESPONSE) continue;
       if (type !== COPY_DATA) throw new ChangeoverError('SOURCE_UNREACHABLE', 'The primary ended the stream');
-      if (body[0] === 0x77) messages.push({ body, at: messageAt });
-      else if (body[0] === 0x6b && body[17] === 1) this.#sendStatus();
+      if (body[0] === 0x77) {
+        messages.push({ body, at: messageAt });
+        bytes += body.length;
+        if (body[messageAt] === COMMIT) this.#committedUs = body.readBigInt64BE(messageAt + 18);
+      } else if (body[0] === 0x6b && body[17] === 1) this.#sendStatus();
     }
+    this.#setPace(messages, bytes);
     return messages;
+  }
+
+  #setPace(messages: readonly WalMessage[], bytes: number): void {
+    const last = messages.at(-1);
+    if (!last) return;
+    const sentMs = Number(last.body.readBigInt64BE(sentAt)) / 1000;
+    const committedMs = Number(this.#committedUs) / 1000;
+    const gulp = { messages: messages.length, bytes, sentMs, committedMs, nowMs: performance.now() };
+    this.#wire.pace(this.#pace.after(gulp));
   }
 
   /** Tells the server that it may forget what lies before `flushed`. Never moves back. */

@@ -1,0 +1,51 @@
+/* How fast a backlog of small messages is read. Pure.
+
+   A walsender sends each message by itself. While our window is open, each goes through the whole of TCP by itself, which costs the
+   primary twice of what decoding it does; while the window is shut, a message only joins those that wait at the sender, and the kernel
+   passes them on in large pieces. So we stay a little behind: never so far that the sender has to wait for room.
+   How far behind is told by the delay of what comes over the least delay seen, as LEDBAT does it: https://www.rfc-editor.org/rfc/rfc6817 */
+
+/** Who is so far behind the commits does not mind to fall back a little more. */
+const backlogMs = 1000;
+/** So much may wait for us: at 35 MB/s it is more than our window and less than the sender's buffer. */
+const delayMsWanted = 80;
+/** Larger messages cost more by their bytes than by their number. */
+const smallBytesMax = 512;
+const pauseMsMin = 1;
+const pauseMsMax = 8;
+/** Milliseconds of pause for a millisecond of delay too few. */
+const gain = 0.02;
+/** A clock that was set looks like this. */
+const delayMsMax = 5000;
+
+/** Messages that came at once. */
+export interface Gulp {
+  readonly messages: number;
+  readonly bytes: number;
+  /** When the last of them was sent, by the server's clock; milliseconds, from anywhere. */
+  readonly sentMs: number;
+  /** When the last commit among what came so far was made, by that clock. */
+  readonly committedMs: number;
+  /** By our clock. */
+  readonly nowMs: number;
+}
+
+export class Pace {
+  #leastMs = Number.POSITIVE_INFINITY;
+  #pauseMs = pauseMsMin;
+  #isBacklog = false;
+
+  /** How long after this gulp the next one may be taken, in milliseconds. */
+  after({ messages, bytes, sentMs, committedMs, nowMs }: Gulp): number {
+    const lagMs = nowMs - sentMs;
+    if (lagMs - this.#leastMs > delayMsMax) this.#leastMs = lagMs;
+    this.#leastMs = Math.min(this.#leastMs, lagMs);
+    const wasBacklog = this.#isBacklog;
+    this.#isBacklog = sentMs - committedMs > backlogMs && bytes <= messages * smallBytesMax;
+    if (!this.#isBacklog) return pauseMsMin;
+    // At first as slow as can be: once we have kept up for a moment, our window has grown beyond what ever waits.
+    const wanted = this.#pauseMs + gain * (delayMsWanted - (lagMs - this.#leastMs));
+    this.#pauseMs = wasBacklog ? Math.min(Math.max(wanted, pauseMsMin), pauseMsMax) : pauseMsMax;
+    return this.#pauseMs;
+  }
+}
