@@ -62,7 +62,7 @@ export async function apply(options: ApplyOptions, signal: AbortSignal): Promise
           // The lot before is sent first: the target works at it while this one is folded.
           await setImmediate();
           const parts = prepare(lot);
-          for (const { changes, order } of parts.flatMap(({ steps }) => steps)) target.prepare(changes, order);
+          for (const step of parts.flatMap(({ steps }) => steps)) if (step.order === 'net') target.prepare(step.net);
           await give(parts, 1);
         }
       },
@@ -75,11 +75,15 @@ export async function apply(options: ApplyOptions, signal: AbortSignal): Promise
   for await (const [parts] of prepared) if (parts) await lane.apply(parts, signal);
 }
 
-/** What a decoded change takes beside its bytes: two objects and its places in lists and maps. Small rows weigh less than that. */
+/** What a decoded change takes beside its bytes: two objects and its places in lists and maps. Small rows weigh less than that. Of one
+ *  that is never made an object of, just the places. */
 const changeOverheadBytes = 160;
+const packedOverheadBytes = 48;
 
 const entryBytes = ({ batch }: Entry): number =>
-  batch.changes.reduce((sum, change) => sum + changeOverheadBytes + bytesOf(change), 200);
+  batch.packed
+    ? 200 + batch.packed.bytes.length + batch.packed.count * packedOverheadBytes
+    : batch.changes.reduce((sum, change) => sum + changeOverheadBytes + bytesOf(change), 200);
 
 /** What a lane is in the middle of. `steady`: between transactions. `copying`: in a snapshot, whose pieces become visible one by
  *  one. `pieces`: in a transaction too big to hold, whose pieces wait in an open target transaction (invariant 3). */
@@ -143,9 +147,10 @@ class Lane {
 
   /** Invariant 7: from the entry on that gives the lead to this very site, the stream holds what is committed here. Applied, it would
    *  come back to where it came from. */
-  #proveFollows({ changes }: Entry['batch']): void {
+  #proveFollows(batch: Entry['batch']): void {
     const { consumer } = this.#options;
-    for (const change of changes) {
+    if (batch.packed) return;
+    for (const change of batch.changes) {
       if (change.kind !== 'control' || change.event.kind !== 'promoted' || change.event.leader !== consumer) continue;
       throw new ChangeoverError(
         'EPOCH_FENCED',
@@ -241,11 +246,16 @@ class Lane {
 
 async function write(transaction: TargetTransaction, steps: readonly Step[], at: Offset): Promise<void> {
   for (const step of steps) {
-    await transaction.write(step.changes, step.order).catch(async (error: unknown) => {
-      if (step.order === 'kept' || !isCode(error, 'TARGET_CONFLICT')) throw error;
+    if (step.order === 'kept') {
+      await transaction.write(step.changes);
+      continue;
+    }
+    await transaction.writeNet(step.net).catch(async (error: unknown) => {
+      if (!isCode(error, 'TARGET_CONFLICT')) throw error;
       // Folding can trip where the original order does not: a unique value that moves from one row to another.
-      publish('changeover:unfolded', { offset: at, changes: step.originals.length });
-      await transaction.write(step.originals, 'kept');
+      const originals = step.originals();
+      publish('changeover:unfolded', { offset: at, changes: originals.length });
+      await transaction.write(originals);
     });
   }
 }

@@ -1,5 +1,5 @@
 import type { Entry } from '../broker/broker.ts';
-import type { Change } from '../change/change.ts';
+import { type Batch, changeCount } from '../change/change.ts';
 import { isAlone, isWhole } from '../change/join.ts';
 import { coalesce, type Step } from './coalesce.ts';
 
@@ -31,19 +31,29 @@ export function prepare(entries: readonly Entry[]): readonly Part[] {
 }
 
 /** A piece of a copy with rows and nothing else. */
-const isCopied = ({ batch: { starts, changes, end } }: Entry): boolean =>
-  !starts && !end && changes.length > 0 && changes.every(isCopiedRows);
+const isCopied = ({ batch }: Entry): boolean =>
+  !batch.starts && !batch.end && areCopiedRows(batch) && changeCount(batch) > 0;
 
-const isCopiedRows = ({ kind }: Change): boolean => kind === 'rows' || kind === 'message';
+const areCopiedRows = (batch: Batch): boolean =>
+  !batch.packed && batch.changes.every(({ kind }) => kind === 'rows' || kind === 'message');
 
 function partOf(kind: Part['kind'], entries: readonly Entry[]): Part {
-  const changes = entries.flatMap(({ batch }) => batch.changes);
-  return { kind, entries, changes: changes.length, steps: stepsOf(changes) };
+  const changes = entries.reduce((sum, { batch }) => sum + changeCount(batch), 0);
+  return {
+    kind,
+    entries,
+    changes,
+    steps: stepsOf(
+      entries.map(({ batch }) => batch),
+      changes,
+    ),
+  };
 }
 
-const stepsOf = (changes: readonly Change[]): readonly Step[] =>
-  changes.length < foldFromChanges || changes.every(isCopiedRows)
-    ? [{ order: 'kept', changes, originals: changes }]
-    : coalesce(changes);
+const stepsOf = (batches: readonly Batch[], count: number): readonly Step[] =>
+  count < foldFromChanges || batches.every(areCopiedRows)
+    ? [{ order: 'kept', changes: batches.flatMap(({ changes }) => changes) }]
+    : coalesce(batches);
 
-export const opensSnapshot = ({ batch }: Pick<Entry, 'batch'>): boolean => batch.changes[0]?.kind === 'snapshot';
+export const opensSnapshot = ({ batch }: Pick<Entry, 'batch'>): boolean =>
+  !batch.packed && batch.changes[0]?.kind === 'snapshot';

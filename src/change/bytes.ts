@@ -71,6 +71,11 @@ export class Reader {
     this.#bytes = bytes;
   }
 
+  /** Where the next thing begins. */
+  get at(): number {
+    return this.#at;
+  }
+
   get ended(): boolean {
     return this.#at === this.#bytes.length;
   }

@@ -1,5 +1,6 @@
 import type { ControlEvent } from './control.ts';
 import type { Key } from './key.ts';
+import type { Packed } from './packed.ts';
 import type { Position } from './position.ts';
 import type { Row } from './row.ts';
 import type { Table } from './table.ts';
@@ -166,12 +167,17 @@ export interface Batch {
   /** False: continues the piece before it. True while a run of pieces is open: what came of that run is void, it begins again. */
   readonly starts: boolean;
   readonly changes: readonly Change[];
+  /** The same, where it came as bytes and holds nothing else: then `changes` costs something at first. */
+  readonly packed?: Packed | undefined;
   /** Undefined until the last piece of a run. */
   readonly end: Position | undefined;
 }
 
+export const changeCount = (batch: Batch): number => batch.packed?.count ?? batch.changes.length;
+
 /** Microseconds since 1970 of the last commit in the batch, by the source's clock. */
 export function committedAtUs(batch: Batch): bigint | undefined {
+  if (batch.packed) return batch.packed.committedAtUs;
   const last = batch.changes.findLast((change) => change.kind === 'commit');
   return last?.kind === 'commit' ? last.committedAtUs : undefined;
 }

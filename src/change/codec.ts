@@ -3,6 +3,8 @@ import { Reader, unreadable, Writer } from './bytes.ts';
 import type { Batch, Change, Ddl, SequenceAt } from './change.ts';
 import { decodeControl, encodeControl } from './control.ts';
 import type { Key } from './key.ts';
+import { kinds } from './kinds.ts';
+import { type Packed, packedAt } from './packed.ts';
 import type { Position } from './position.ts';
 import type { Table } from './table.ts';
 
@@ -33,23 +35,6 @@ import type { Table } from './table.ts';
 
 const version = 1;
 const identities = ['key', 'full', 'none'] as const;
-const kinds = {
-  insert: 1,
-  update: 2,
-  delete: 3,
-  truncate: 4,
-  message: 5,
-  commit: 6,
-  snapshot: 7,
-  schema: 8,
-  rows: 9,
-  ddl: 10,
-  clear: 11,
-  control: 12,
-  sealed: 13,
-  sequences: 14,
-} as const satisfies Record<Change['kind'], number>;
-
 /** Writes into one buffer, once: a copy of a batch is megabytes, and the next one comes before the collector does. */
 export function encodeBatch(batch: Batch): Buffer {
   const tables = tablesOf(batch.changes);
@@ -251,10 +236,30 @@ export function decodeBatch(bytes: Buffer): Batch {
     if (!table) throw unreadable(`it names table ${place} of ${tables.length}`);
     return table;
   };
-  const changes: Change[] = [];
-  for (let left = reader.u32(); left > 0; left -= 1) changes.push(readChange(reader, tableAt));
-  if (!reader.ended) throw unreadable('bytes are left over');
-  return { after, starts: (flags & 1) === 1, changes, end };
+  const count = reader.u32();
+  const readChanges = (): readonly Change[] => {
+    const changes: Change[] = [];
+    for (let left = count; left > 0; left -= 1) changes.push(readChange(reader, tableAt));
+    if (!reader.ended) throw unreadable('bytes are left over');
+    return changes;
+  };
+  const ends = { after, starts: (flags & 1) === 1, end };
+  const packed = packedAt(bytes, reader.at, count, tables);
+  return packed ? packedBatch(ends, packed, readChanges) : { ...ends, changes: readChanges() };
+}
+
+/** Makes objects of its changes for whoever asks for them. */
+function packedBatch(ends: Omit<Batch, 'changes'>, packed: Packed, readChanges: () => readonly Change[]): Batch {
+  let made: readonly Change[] | undefined;
+  const batch: Batch = {
+    ...ends,
+    get changes() {
+      made ??= readChanges();
+      return made;
+    },
+  };
+  // Not to be seen: a batch is the same however it came.
+  return Object.defineProperty(batch, 'packed', { value: packed, enumerable: false });
 }
 
 function readChange(reader: Reader, tableAt: () => Table): Change {

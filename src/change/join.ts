@@ -9,7 +9,7 @@ export const isWhole = (batch: Batch): boolean => batch.starts && batch.end !== 
 /** True for a batch that stays by itself, down to the target's transaction. One that changes the schema: what one transaction made, such
  *  as a value of an enum, PostgreSQL may let only a later one use. One that answers: it is true of the position at its end only. */
 export const isAlone = (batch: Batch): boolean =>
-  batch.changes.some((change) => change.kind === 'ddl' || isAnswer(change));
+  !batch.packed && batch.changes.some((change) => change.kind === 'ddl' || isAnswer(change));
 
 /** Joins neighbours of whole transactions into one batch each; pieces stay as they are. Order and content are unchanged, and so
  *  a reader cannot tell the difference. */

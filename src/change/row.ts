@@ -50,11 +50,14 @@ export function rowOf(values: readonly Cell[]): Row {
   return row;
 }
 
-export function hasUnchanged(row: Row): boolean {
-  let at = 2;
-  for (let left = cellCount(row); left > 0; left -= 1) {
-    if (row[at] === UNCHANGED) return true;
-    at = cellEnd(row, at);
+export const hasUnchanged = (row: Row): boolean => hasUnchangedAt(row, 0);
+
+/** Of the row that begins at `start`. */
+export function hasUnchangedAt(bytes: Buffer, start: number): boolean {
+  let at = start + 2;
+  for (let left = bytes.readUInt16BE(start); left > 0; left -= 1) {
+    if (bytes[at] === UNCHANGED) return true;
+    at = cellEnd(bytes, at);
   }
   return false;
 }

@@ -1,4 +1,5 @@
 import type { Change } from '../change/change.ts';
+import type { Net } from '../change/net.ts';
 import type { Epoch, Offset, Position } from '../change/position.ts';
 import type { SourceProfile } from '../change/profile.ts';
 import type { View } from '../change/view.ts';
@@ -18,8 +19,8 @@ export interface Checkpoint {
 export interface Target extends AsyncDisposable {
   /** Throws TARGET_BUSY while another process holds the target. */
   checkpoint(signal: AbortSignal): Promise<Checkpoint | undefined>;
-  /** Does ahead of its turn what a later `write` of just this list would do: nothing, or what needs no answer of the target. At any time. */
-  prepare(changes: readonly Change[], order: Order): void;
+  /** Does ahead of its turn what a `writeNet` of just this one would do: nothing, or what needs no answer of the target. At any time. */
+  prepare(net: Net): void;
   begin(signal: AbortSignal): Promise<TargetTransaction>;
   /** Makes all that was committed so far survive a crash of the target. Until then a crash may take it back to an earlier
    *  checkpoint, rows and all. Only between transactions. */
@@ -29,15 +30,14 @@ export interface Target extends AsyncDisposable {
   show(id: string, signal: AbortSignal): Promise<void>;
 }
 
-/** `kept`: in the given order, one after the other. `net`: at most one change per key and no order among them, so that they may be
- *  written set by set; where that trips over a constraint or a missing row, `write` undoes its own part of the transaction and
- *  throws TARGET_CONFLICT, and the caller writes the original changes `kept`. */
-export type Order = 'kept' | 'net';
-
 /** Rolls back when disposed uncommitted. Rows and checkpoint become durable together, or neither does. */
 export interface TargetTransaction extends AsyncDisposable {
-  /** Rows of a snapshot take the place of rows that have their key: a copy that goes on after an interruption meets its own. */
-  write(changes: readonly Change[], order: Order): Promise<void>;
+  /** In the given order, one after the other. Rows of a snapshot take the place of rows that have their key: a copy that goes on after an
+   *  interruption meets its own. */
+  write(changes: readonly Change[]): Promise<void>;
+  /** Set by set, in any order. Where that trips over a constraint or a missing row, it undoes its own part of the transaction and throws
+   *  TARGET_CONFLICT, and the caller writes the original changes in their order. */
+  writeNet(net: Net): Promise<void>;
   /** Replaces the checkpoint that the transaction began with. Throws TARGET_STALE when it is not the one that is there
    *  (invariant 7): nothing is committed then. */
   commit(checkpoint: Checkpoint): Promise<void>;

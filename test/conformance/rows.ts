@@ -1,7 +1,9 @@
-import type { Delete, Insert, Rows, Snapshot, Truncate, Update } from '../../src/change/change.ts';
+import type { Change, Delete, Insert, RowChange, Rows, Snapshot, Truncate, Update } from '../../src/change/change.ts';
+import { netOf, RowList } from '../../src/change/net.ts';
 import { type Cell, type Row, rowOf } from '../../src/change/row.ts';
 import type { Table } from '../../src/change/table.ts';
 import { copyText } from '../../src/target/postgres/copy-text.ts';
+import type { TargetTransaction } from '../../src/target/target.ts';
 
 /* Tables and changes for tests: every column is a text, values are written as texts. */
 
@@ -62,12 +64,16 @@ export const truncate = (...tables: Table[]): Truncate => ({
 export const snapshotOf = (...tables: Table[]): Snapshot => ({ kind: 'snapshot', tables });
 
 export function block(table: Table, ...rows: (string | null)[][]): Rows {
-  const lines = rows.map((values) => ({ prefix: '', row: row(...values) }));
+  const list = new RowList();
+  for (const values of rows) {
+    const bytes = row(...values);
+    list.push(bytes, 0, bytes.length);
+  }
   return {
     kind: 'rows',
     table,
     count: rows.length,
-    block: Buffer.concat([...copyText(lines, [...table.columns.keys()])]),
+    block: Buffer.concat([...copyText(list, '', [...table.columns.keys()])]),
   };
 }
 
@@ -77,3 +83,9 @@ export const content = (...rows: readonly (readonly Value[])[]): Content =>
     .map((values) => ({ values, order: JSON.stringify(values) }))
     .toSorted((a, b) => (a.order < b.order ? -1 : 1))
     .map(({ values }) => values);
+
+export type Order = 'kept' | 'net';
+
+/** Writes changes in their order, or as the net effect that they are. */
+export const write = (transaction: TargetTransaction, changes: readonly Change[], order: Order): Promise<void> =>
+  order === 'net' ? transaction.writeNet(netOf(changes as readonly RowChange[])) : transaction.write(changes);

@@ -20,6 +20,7 @@ import {
   truncate,
   unique,
   update,
+  write,
 } from './rows.ts';
 import { checkpointAt, type Open, prepared, rejects } from './target-under-test.ts';
 
@@ -40,10 +41,10 @@ export function writing(open: Open): void {
   test('pieces in several writes are visible only when all of them are', async ({ signal }) => {
     await using on = await prepared(open, [[items]], signal);
     await using transaction = await on.target.begin(signal);
-    await transaction.write([insert(items, '1', 'a'), insert(items, '2', 'b')], 'net');
-    await transaction.write([update(items, '1', 'c'), remove(items, '2')], 'net');
-    await transaction.write([insert(items, '3', 'd')], 'kept');
-    await transaction.write([update(items, '3', 'e'), insert(items, '4', 'f')], 'net');
+    await write(transaction, [insert(items, '1', 'a'), insert(items, '2', 'b')], 'net');
+    await write(transaction, [update(items, '1', 'c'), remove(items, '2')], 'net');
+    await write(transaction, [insert(items, '3', 'd')], 'kept');
+    await write(transaction, [update(items, '3', 'e'), insert(items, '4', 'f')], 'net');
     assert.deepEqual(await on.there.content(items), []);
     await transaction.commit(checkpointAt(1));
     assert.deepEqual(await on.there.content(items), content(['1', 'c'], ['3', 'e'], ['4', 'f']));
@@ -80,8 +81,8 @@ export function writing(open: Open): void {
     await on.write(1, [insert(items, '1', 'a'), insert(items, '2', 'b')]);
     await using transaction = await on.target.begin(signal);
     const at = { origin: '7', order: 1n, token: '0/1' };
-    await transaction.write([{ kind: 'clear', table: items, at, after: undefined, upTo: undefined }], 'kept');
-    await transaction.write([block(items, ['2', 'c'], ['3', 'd'])], 'kept');
+    await write(transaction, [{ kind: 'clear', table: items, at, after: undefined, upTo: undefined }], 'kept');
+    await write(transaction, [block(items, ['2', 'c'], ['3', 'd'])], 'kept');
     assert.deepEqual(await on.there.content(items), content(['1', 'a'], ['2', 'b']));
     await transaction.commit(checkpointAt(2));
     assert.deepEqual(await on.there.content(items), content(['2', 'c'], ['3', 'd']));
@@ -185,9 +186,11 @@ export function folding(open: Open): void {
         const after = before.copy();
         for (const change of changes) after.write(change);
         await using transaction = await on.target.begin(signal);
-        await transaction.write([truncate(...tables), ...rows], 'kept');
-        if (fold) for (const step of coalesce(changes)) await transaction.write(step.changes, step.order);
-        else await transaction.write(changes, 'kept');
+        await write(transaction, [truncate(...tables), ...rows], 'kept');
+        if (fold)
+          for (const step of coalesce([{ changes }]))
+            await (step.order === 'net' ? transaction.writeNet(step.net) : transaction.write(step.changes));
+        else await write(transaction, changes, 'kept');
         await transaction.commit(checkpointAt((at += 1)));
         for (const table of tables) assert.deepEqual(await on.there.content(table), content(...after.of(table)));
       }),
@@ -236,12 +239,12 @@ export function folding(open: Open): void {
       remove(unique, '3'),
     ];
     await using transaction = await on.target.begin(signal);
-    await transaction.write([insert(items, '2', 'y')], 'net');
-    await transaction.write(net, 'net').catch(async (error: unknown) => {
+    await write(transaction, [insert(items, '2', 'y')], 'net');
+    await write(transaction, net, 'net').catch(async (error: unknown) => {
       assert.ok(isCode(error, 'TARGET_CONFLICT'), String(error));
-      await transaction.write(originals, 'kept');
+      await write(transaction, originals, 'kept');
     });
-    await transaction.write([update(items, '2', 'z'), update(items, '1', 'w')], 'net');
+    await write(transaction, [update(items, '2', 'z'), update(items, '1', 'w')], 'net');
     await transaction.commit(checkpointAt(2));
     assert.deepEqual(await on.there.content(unique), content(['1', 'b'], ['2', 'a']));
     assert.deepEqual(await on.there.content(items), content(['1', 'w'], ['2', 'z']));
@@ -256,10 +259,10 @@ export function folding(open: Open): void {
     for (let at = 2; at < 6; at += 1) {
       await using transaction = await on.target.begin(signal);
       await rejects(
-        transaction.write([update(items, '1', 'x'), update(pairs, '9', 'x', 'y')], 'net'),
+        write(transaction, [update(items, '1', 'x'), update(pairs, '9', 'x', 'y')], 'net'),
         'TARGET_CONFLICT',
       );
-      await transaction.write([update(items, '1', `b${at}`)], 'net');
+      await write(transaction, [update(items, '1', `b${at}`)], 'net');
       await transaction.commit(checkpointAt(at));
       assert.deepEqual(await on.there.content(items), content(['1', `b${at}`]));
     }
@@ -319,8 +322,8 @@ export function drifting(open: Open): void {
     await using transaction = await on.target.begin(signal);
     const swapped = [insert(pairs, '1', 'a', 'b')];
     const writing = async (): Promise<void> => {
-      await transaction.write([insert(items, '1', 'ours')], 'kept');
-      await transaction.write(swapped, 'net').catch(() => transaction.write(swapped, 'kept'));
+      await write(transaction, [insert(items, '1', 'ours')], 'kept');
+      await write(transaction, swapped, 'net').catch(() => write(transaction, swapped, 'kept'));
       await transaction.commit(checkpointAt(1));
     };
     await rejects(writing(), 'TARGET_CONFLICT');
@@ -348,7 +351,7 @@ export function copying(open: Open): void {
     await using on = await prepared(open, [[items], [unique, ['code']]], signal);
     const copied = async (at: number, ...changes: Change[]): Promise<void> => {
       await using transaction = await on.target.begin(signal);
-      await transaction.write(changes, 'kept');
+      await write(transaction, changes, 'kept');
       await transaction.commit(checkpointAt(at, false));
     };
     await copied(1, snapshotOf(items, unique), block(items, ['1', 'a'], ['2', 'b']), block(unique, ['1', 'x']));

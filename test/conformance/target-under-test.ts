@@ -4,7 +4,7 @@ import { epoch, offset } from '../../src/change/position.ts';
 import type { Table } from '../../src/change/table.ts';
 import { type Code, isCode } from '../../src/error.ts';
 import type { Checkpoint, Target } from '../../src/target/target.ts';
-import type { Content } from './rows.ts';
+import { type Content, write } from './rows.ts';
 
 /** One empty secondary, and what a test needs to see it from outside. */
 export interface TargetUnderTest extends AsyncDisposable {
@@ -43,7 +43,7 @@ export async function prepared(open: Open, tables: readonly (readonly [Table, st
     /** One transaction. */
     async write(at: number, changes: readonly Change[], order: 'kept' | 'net' = 'kept'): Promise<void> {
       await using transaction = await target.begin(signal);
-      await transaction.write(changes, order);
+      await write(transaction, changes, order);
       await transaction.commit(checkpointAt(at));
     },
     async [Symbol.asyncDispose]() {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { Table } from '../../src/change/table.ts';
-import { content, insert, items, update } from './rows.ts';
+import { content, insert, items, update, write } from './rows.ts';
 import { copying, drifting, folding, writing } from './target-rows.ts';
 import { checkpointAt, type Open, openWhenFree, prepared, rejects } from './target-under-test.ts';
 
@@ -25,7 +25,7 @@ function committing(open: Open): void {
       await using target = await there.open(signal);
       assert.equal(await target.checkpoint(signal), undefined);
       await using transaction = await target.begin(signal);
-      await transaction.write([insert(items, '1', 'a')], 'kept');
+      await transaction.write([insert(items, '1', 'a')]);
       assert.deepEqual(await there.content(items), []);
       await transaction.commit(checkpointAt(4));
       assert.deepEqual(await there.content(items), content(['1', 'a']));
@@ -47,7 +47,7 @@ function committing(open: Open): void {
     await on.write(1, [insert(items, '1', 'a')]);
     for (const order of ['kept', 'net'] as const) {
       await using transaction = await on.target.begin(signal);
-      await transaction.write([update(items, '1', 'b'), insert(items, '2', 'x')], order);
+      await write(transaction, [update(items, '1', 'b'), insert(items, '2', 'x')], order);
     }
     await using _untouched = await on.target.begin(signal);
     assert.deepEqual(await on.there.content(items), content(['1', 'a']));
@@ -61,8 +61,8 @@ function committing(open: Open): void {
     const absent: Table = { ...items, name: 'absent' };
     for (const order of ['kept', 'net'] as const) {
       await using transaction = await on.target.begin(signal);
-      await transaction.write([insert(items, '1', 'a')], order);
-      await rejects(transaction.write([insert(absent, '1', 'a')], order), 'TARGET_TABLE_DIFFERS');
+      await write(transaction, [insert(items, '1', 'a')], order);
+      await rejects(write(transaction, [insert(absent, '1', 'a')], order), 'TARGET_TABLE_DIFFERS');
     }
     await on.write(1, [insert(items, '2', 'b')]);
     assert.deepEqual(await on.there.content(items), content(['2', 'b']));
@@ -88,7 +88,7 @@ function committing(open: Open): void {
     await using on = await prepared(open, [[items]], signal);
     await using transaction = await on.target.begin(signal);
     await transaction.commit(checkpointAt(1));
-    await rejects(transaction.write([insert(items, '1', 'a')], 'kept'), 'ASSERTION');
+    await rejects(transaction.write([insert(items, '1', 'a')]), 'ASSERTION');
     await rejects(transaction.commit(checkpointAt(2)), 'ASSERTION');
     assert.deepEqual(await on.there.content(items), []);
   });
@@ -122,9 +122,9 @@ function holding(open: Open): void {
     {
       await using target = await there.open(stop.signal);
       await using transaction = await target.begin(stop.signal);
-      await transaction.write([insert(items, '1', 'a')], 'kept');
+      await transaction.write([insert(items, '1', 'a')]);
       stop.abort();
-      await assert.rejects(transaction.write([insert(items, '2', 'b')], 'kept'));
+      await assert.rejects(transaction.write([insert(items, '2', 'b')]));
       await assert.rejects(transaction.commit(checkpointAt(1)));
     }
     await using _target = await openWhenFree(there, signal);

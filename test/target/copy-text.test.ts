@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
+import { RowList } from '../../src/change/net.ts';
 import { type Cell, rowOf } from '../../src/change/row.ts';
 import { isCode } from '../../src/error.ts';
 import { copyText, parameters } from '../../src/target/postgres/copy-text.ts';
@@ -24,12 +25,15 @@ const unescape = (field: string): Buffer => {
   );
 };
 
-const written = (rows: readonly (readonly Cell[])[], columns: readonly number[], prefix = ''): Buffer[] => [
-  ...copyText(
-    rows.map((row) => ({ prefix, row: rowOf(row) })),
-    columns,
-  ),
-];
+function written(rows: readonly (readonly Cell[])[], columns: readonly number[], prefix = ''): Buffer[] {
+  const list = new RowList();
+  for (const cells of rows) {
+    const row = rowOf(cells);
+    // Somewhere in a buffer, as rows lie.
+    list.push(Buffer.concat([Buffer.from('before'), row, Buffer.from('behind')]), 6, 6 + row.length);
+  }
+  return [...copyText(list, prefix, columns)];
+}
 
 const awkward = fc.constantFrom('\\', '\\N', '\\.', '\t', '\n', '\r', '', '🎞', '\b\f\v', 'NULL', '"');
 const value = fc.oneof(

@@ -34,7 +34,7 @@ test('a crash takes rows and checkpoint back to the last flush, together', async
   const target = memory.open();
   for (const at of [1, 2]) {
     await using transaction = await target.begin(signal);
-    await transaction.write([insert(items, String(at), 'x')], 'kept');
+    await transaction.write([insert(items, String(at), 'x')]);
     await transaction.commit(checkpointAt(at));
     if (at === 1) await target.flush();
   }

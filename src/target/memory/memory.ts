@@ -1,7 +1,8 @@
 import type { Change } from '../../change/change.ts';
+import { changesOf, type Net } from '../../change/net.ts';
 import { assert, ChangeoverError } from '../../error.ts';
-import type { Checkpoint, Order, Target, TargetTransaction } from '../target.ts';
-import { State } from './state.ts';
+import type { Checkpoint, Target, TargetTransaction } from '../target.ts';
+import { type Order, State } from './state.ts';
 
 /** A target that lives as long as this process, for tests and simulation: as strict as the others. */
 export interface MemoryTarget {
@@ -132,7 +133,15 @@ class MemoryTransaction implements TargetTransaction {
     this.#state = new State(options.from);
   }
 
-  async write(changes: readonly Change[], order: Order): Promise<void> {
+  async write(changes: readonly Change[]): Promise<void> {
+    this.#write(changes, 'kept');
+  }
+
+  async writeNet(net: Net): Promise<void> {
+    this.#write([...changesOf(net)], 'net');
+  }
+
+  #write(changes: readonly Change[], order: Order): void {
     this.#use();
     // To a copy: what trips is undone by forgetting it.
     const next = new State(this.#state);

@@ -3,8 +3,11 @@ import { cells, fillUnchanged, type Row } from '../../change/row.ts';
 import { stillSealed } from '../../change/sealed.ts';
 import { type Table, tableName } from '../../change/table.ts';
 import { assert, ChangeoverError, unreachable } from '../../error.ts';
-import type { Checkpoint, Order } from '../target.ts';
+import type { Checkpoint } from '../target.ts';
 import { parseCopyText } from './copy-text.ts';
+
+/** `net`: no order among them, and what goes is gone before what comes. */
+export type Order = 'kept' | 'net';
 
 /** A table of the memory target. A schema statement for it is this as JSON. */
 export interface MemoryTable {

@@ -1,10 +1,10 @@
-import type { Change, Delete, Insert, RowChange, Update } from '../../change/change.ts';
-import type { Row } from '../../change/row.ts';
+import { type Net, RowList } from '../../change/net.ts';
+import { hasUnchangedAt } from '../../change/row.ts';
 import type { Table } from '../../change/table.ts';
 import { columnList, quoteIdentifier } from '../../engine/postgres/identifier.ts';
 import { ChangeoverError, unreachable } from '../../error.ts';
-import { copyText, type Line } from './copy-text.ts';
-import { changedPlaces, isRowChange } from './ordered.ts';
+import { copyText } from './copy-text.ts';
+import { changedPlaces } from './ordered.ts';
 import { equality, type Plan } from './plan.ts';
 import type { Plans } from './plans.ts';
 import type { Session, Ticket } from './session.ts';
@@ -12,12 +12,6 @@ import type { Session, Ticket } from './session.ts';
 /** More staging tables than this are not kept: each is a relation that the server must look after at every commit. */
 const stagesMax = 64;
 const setColumn = 'changeover_set';
-
-interface Sets {
-  readonly inserts: Insert[];
-  readonly updates: Update[];
-  readonly deletes: Delete[];
-}
 
 /** Rows that are written to one table by one statement, as the text of COPY. */
 interface Packed {
@@ -39,7 +33,7 @@ export class Bulk {
   readonly #plans: Plans;
   /** Oldest first. */
   readonly #staged: { readonly plan: Plan; readonly number: number }[] = [];
-  readonly #prepared = new WeakMap<readonly Change[], readonly Packed[]>();
+  readonly #prepared = new WeakMap<Net, readonly Packed[]>();
   #stagesEver = 0;
   /** Number of the last one that a commit has made lasting. */
   #lasting = 0;
@@ -50,19 +44,21 @@ export class Bulk {
     this.#plans = plans;
   }
 
-  /** Makes the text of just these changes, if all of their tables are known. At any time. */
-  prepare(changes: readonly Change[]): void {
-    if (!changes.every(isRowChange) || !changes.every(({ table }) => this.#plans.has(table))) return;
-    const packed = Array.from(this.#pack(changes), (one) => ({ ...one, text: [...one.text] }));
-    this.#prepared.set(changes, packed);
+  /** Makes the text of just this one, if all of its tables are known. At any time. */
+  prepare(net: Net): void {
+    if (!net.every(({ table }) => this.#plans.has(table))) return;
+    this.#prepared.set(
+      net,
+      Array.from(this.#pack(net), (one) => ({ ...one, text: [...one.text] })),
+    );
   }
 
-  async write(changes: readonly RowChange[]): Promise<void> {
+  async write(net: Net): Promise<void> {
     const expected: { readonly ticket: Ticket; readonly rows: number; readonly name: string }[] = [];
-    await this.#plans.lookUp(changes);
-    const prepared = this.#prepared.get(changes);
+    await this.#plans.lookUp(net);
+    const prepared = this.#prepared.get(net);
     const isOurs = prepared?.every(({ table, plan }) => this.#plans.known(table) === plan);
-    for (const packed of isOurs && prepared ? prepared : this.#pack(changes)) {
+    for (const packed of isOurs && prepared ? prepared : this.#pack(net)) {
       const ticket = await this.#send(packed);
       if (packed.kind !== 'insert') expected.push({ ticket, rows: packed.rows, name: packed.plan.name });
     }
@@ -76,35 +72,24 @@ export class Bulk {
     }
   }
 
-  *#pack(changes: readonly RowChange[]): Generator<Packed> {
-    for (const [table, { inserts, updates, deletes }] of byTable(changes)) {
+  *#pack(net: Net): Generator<Packed> {
+    for (const { table, deletes, updates, inserts } of net) {
       const plan = this.#plans.known(table);
-      const staged = (
-        places: readonly number[],
-        rows: readonly Row[],
-      ): Pick<Packed, 'places' | 'set' | 'rows' | 'text'> => {
-        this.#setsEver += 1;
-        const text = copyText(lines(rows, `${this.#setsEver}\t`), places);
-        return { places, set: this.#setsEver, rows: rows.length, text };
-      };
       // Rows that go, before rows that change, before rows that come: a unique value is free before it is taken.
-      if (deletes.length > 0) {
-        const keys = deletes.map(({ before }) => before);
-        yield { kind: 'delete', table, plan, ...staged(plan.keyPlaces, keys) };
-      }
+      if (deletes.length > 0) yield { kind: 'delete', table, plan, ...this.#asStaged(deletes, plan.keyPlaces) };
       for (const { places, rows } of byPlaces(plan, updates))
-        yield { kind: 'update', table, plan, ...staged(places, rows) };
+        yield { kind: 'update', table, plan, ...this.#asStaged(rows, places) };
       if (inserts.length > 0) {
-        const text = copyText(
-          lines(
-            inserts.map(({ after }) => after),
-            '',
-          ),
-          plan.places,
-        );
+        const text = copyText(inserts, '', plan.places);
         yield { kind: 'insert', table, plan, places: plan.places, set: 0, rows: inserts.length, text };
       }
     }
+  }
+
+  #asStaged(rows: RowList, places: readonly number[]): Pick<Packed, 'places' | 'set' | 'rows' | 'text'> {
+    this.#setsEver += 1;
+    const text = copyText(rows, `${this.#setsEver}\t`, places);
+    return { places, set: this.#setsEver, rows: rows.length, text };
   }
 
   #send(packed: Packed): Promise<Ticket> {
@@ -201,36 +186,22 @@ export class Bulk {
   }
 }
 
-function byTable(changes: readonly RowChange[]): Map<Table, Sets> {
-  const tables = new Map<Table, Sets>();
-  for (const change of changes) {
-    let sets = tables.get(change.table);
-    if (!sets) {
-      sets = { inserts: [], updates: [], deletes: [] };
-      tables.set(change.table, sets);
-    }
-    if (change.kind === 'insert') sets.inserts.push(change);
-    else if (change.kind === 'update') sets.updates.push(change);
-    else sets.deletes.push(change);
-  }
-  return tables;
-}
-
 /** Updates by the set of columns that they write: an unchanged value must stay as it is. */
-function byPlaces(plan: Plan, updates: readonly Update[]): Iterable<{ places: readonly number[]; rows: Row[] }> {
-  const groups = new Map<string, { places: readonly number[]; rows: Row[] }>();
-  for (const { after } of updates) {
-    const places = changedPlaces(plan, after);
-    const key = places === plan.places ? '' : places.join(',');
-    const group = groups.get(key);
-    if (group) group.rows.push(after);
-    else groups.set(key, { places, rows: [after] });
+function byPlaces(
+  plan: Plan,
+  updates: RowList,
+): Iterable<{ readonly places: readonly number[]; readonly rows: RowList }> {
+  const groups = new Map<string, { readonly places: readonly number[]; readonly rows: RowList }>();
+  for (const [index, bytes] of updates.bytes.entries()) {
+    const [start, end] = [updates.starts[index] ?? 0, updates.ends[index] ?? 0];
+    const isWhole = !hasUnchangedAt(bytes, start);
+    const places = isWhole ? plan.places : changedPlaces(plan, bytes.subarray(start, end));
+    const key = isWhole ? '' : places.join(',');
+    const group = groups.get(key) ?? { places, rows: new RowList() };
+    groups.set(key, group);
+    group.rows.push(bytes, start, end);
   }
   return groups.values();
-}
-
-function* lines(rows: readonly Row[], prefix: string): Generator<Line> {
-  for (const row of rows) yield { prefix, row };
 }
 
 const matching = (columns: Plan['keyColumns']): string =>

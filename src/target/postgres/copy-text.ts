@@ -1,3 +1,4 @@
+import type { RowList } from '../../change/net.ts';
 import { cellEnd, NULL, type Row, TEXT } from '../../change/row.ts';
 import { assert } from '../../error.ts';
 
@@ -15,36 +16,32 @@ escapes[0x0d] = 0x72;
 
 const chunkBytes = 256 * 1024;
 
-/** One line to be: a prefix that is written as it stands (cells of ours, each ended by a tab), and the cells of a row. */
-export interface Line {
-  readonly prefix: string;
-  readonly row: Row;
-}
-
-/** Yields the lines in chunks of about 256 KiB, whole lines each. `columns`: which cells of a row to write, ascending. An unchanged
- *  cell is written as null: the caller must not use it. */
-export function* copyText(lines: Iterable<Line>, columns: readonly number[]): Generator<Buffer> {
+/** The rows as lines, in chunks of about 256 KiB, whole lines each. `prefix` begins each line as it stands: cells of ours, each ended by a
+ *  tab. `columns`: which cells of a row to write, ascending. An unchanged cell is written as null: the caller must not use it. */
+export function* copyText(rows: RowList, prefix: string, columns: readonly number[]): Generator<Buffer> {
   let chunk = Buffer.allocUnsafe(chunkBytes);
   let at = 0;
-  for (const { prefix, row } of lines) {
+  for (const [index, bytes] of rows.bytes.entries()) {
+    const start = rows.starts[index] ?? 0;
     // Every byte of the row may become two (one of a value behind a backslash, a null's letter as \N), and a tab follows every cell.
-    const most = prefix.length + 2 * row.length + columns.length;
+    const most = prefix.length + 2 * ((rows.ends[index] ?? 0) - start) + columns.length;
     if (at + most > chunk.length) {
       if (at > 0) yield chunk.subarray(0, at);
       chunk = Buffer.allocUnsafe(Math.max(chunkBytes, most));
       at = 0;
     }
-    at += chunk.write(prefix, at, 'latin1');
-    at = writeCells(chunk, at, row, columns);
+    if (prefix !== '') at += chunk.write(prefix, at, 'latin1');
+    at = writeCells(chunk, at, bytes, start, columns);
     chunk[at - 1] = NEWLINE;
   }
   if (at > 0) yield chunk.subarray(0, at);
 }
 
-/** Writes the cells, a tab behind each; returns where it ended. */
-function writeCells(chunk: Buffer, start: number, row: Row, columns: readonly number[]): number {
+/** Writes the cells of the row that begins at `rowStart`, a tab behind each; returns where it ended. */
+// Five positional parameters here and below: called per row and per cell, and an object for each is what the whole path avoids.
+function writeCells(chunk: Buffer, start: number, row: Buffer, rowStart: number, columns: readonly number[]): number {
   let at = start;
-  let from = 2;
+  let from = rowStart + 2;
   let column = 0;
   for (const wanted of columns) {
     for (; column < wanted; column += 1) from = cellEnd(row, from);
@@ -65,7 +62,6 @@ function writeCells(chunk: Buffer, start: number, row: Row, columns: readonly nu
   return columns.length === 0 && at === start ? at + 1 : at;
 }
 
-// Five positional parameters: called per cell, and an object per cell is what the whole path avoids.
 function writeEscaped(chunk: Buffer, start: number, row: Row, from: number, end: number): number {
   let at = start;
   for (let index = from; index < end; index += 1) {

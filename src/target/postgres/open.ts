@@ -70,9 +70,7 @@ export async function openPostgresTarget(options: PostgresTargetOptions, signal:
       row = await readRow(session, options.name);
       return row?.checkpoint;
     },
-    prepare(changes, order) {
-      if (order === 'net') bulk.prepare(changes);
-    },
+    prepare: (net) => bulk.prepare(net),
     async begin(inner) {
       inner.throwIfAborted();
       return new PostgresTransaction({

@@ -1,4 +1,5 @@
 import type { Change } from '../../change/change.ts';
+import type { Net } from '../../change/net.ts';
 import type { Position } from '../../change/position.ts';
 import { type Table, tableName } from '../../change/table.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
@@ -62,6 +63,11 @@ export class Aside {
       if (change.kind === 'clear' && !change.after && !change.upTo) this.#comesBack(change.table, change.at);
       return 'table' in change && this.#isAside(change.table) ? [] : [change];
     });
+  }
+
+  /** The same of a net effect. */
+  carriedNet(net: Net): Net {
+    return this.#tables.size === 0 ? net : net.filter(({ table }) => !this.#isAside(table));
   }
 
   /** What a snapshot copies is carried again. */

@@ -1,11 +1,12 @@
 import type { Change, Clear, Commit, Control, Message, RowChange, Rows, Snapshot } from '../../change/change.ts';
+import type { Net } from '../../change/net.ts';
 import { stillSealed } from '../../change/sealed.ts';
 import { type Table, tableName } from '../../change/table.ts';
 import { sqlState } from '../../engine/postgres/failure.ts';
 import { columnList, quoteLiteral, quoteTable } from '../../engine/postgres/identifier.ts';
 import { rangeSql } from '../../engine/postgres/range.ts';
 import { assert, ChangeoverError, isCode, unreachable } from '../../error.ts';
-import type { Checkpoint, Order, TargetTransaction } from '../target.ts';
+import type { Checkpoint, TargetTransaction } from '../target.ts';
 import type { Bulk } from './bulk.ts';
 import { addCopiedSql, readCopiedSql } from './checkpoint.ts';
 import { replay } from './ddl.ts';
@@ -46,12 +47,10 @@ export class PostgresTransaction implements TargetTransaction {
     this.#options = options;
   }
 
-  async write(changes: readonly Change[], order: Order): Promise<void> {
+  async write(changes: readonly Change[]): Promise<void> {
     await this.#begin();
     await this.#prove();
     const carried = this.#options.aside.carried(changes);
-    // Most often all are, and the list stays the one that was prepared.
-    if (order === 'net') return this.#writeNet(carried.every(isRowChange) ? carried : carried.filter(isRowChange));
     let run: RowChange[] = [];
     let copied: Rows[] = [];
     const close = async (): Promise<void> => {
@@ -75,6 +74,24 @@ export class PostgresTransaction implements TargetTransaction {
       }
     }
     await (copied.length > 0 ? close() : this.#writeOrdered(run));
+  }
+
+  async writeNet(net: Net): Promise<void> {
+    await this.#begin();
+    await this.#prove();
+    const { session, bulk, aside } = this.#options;
+    await session.run('SAVEPOINT net');
+    const { mark } = bulk;
+    try {
+      await bulk.write(aside.carriedNet(net));
+      await session.run('RELEASE SAVEPOINT net');
+    } catch (error) {
+      if (isCode(error, 'TARGET_CONFLICT')) {
+        bulk.rolledBack(mark);
+        await session.run('ROLLBACK TO SAVEPOINT net');
+      }
+      throw error;
+    }
   }
 
   async commit(checkpoint: Checkpoint): Promise<void> {
@@ -131,22 +148,6 @@ export class PostgresTransaction implements TargetTransaction {
     this.#state = 'open';
     this.#options.aside.begin();
     await this.#options.session.begin();
-  }
-
-  async #writeNet(changes: readonly RowChange[]): Promise<void> {
-    const { session, bulk } = this.#options;
-    await session.run('SAVEPOINT net');
-    const { mark } = bulk;
-    try {
-      await bulk.write(changes);
-      await session.run('RELEASE SAVEPOINT net');
-    } catch (error) {
-      if (isCode(error, 'TARGET_CONFLICT')) {
-        bulk.rolledBack(mark);
-        await session.run('ROLLBACK TO SAVEPOINT net');
-      }
-      throw error;
-    }
   }
 
   async #writeOrdered(changes: readonly RowChange[]): Promise<void> {

@@ -4,7 +4,18 @@ import type { Change } from '../../../src/change/change.ts';
 import type { Column, Table } from '../../../src/change/table.ts';
 import { type Code, isCode } from '../../../src/error.ts';
 import { openPostgresTarget } from '../../../src/target/postgres/open.ts';
-import { block, content, insert, move, remove, row, snapshotOf, truncate, update } from '../../conformance/rows.ts';
+import {
+  block,
+  content,
+  insert,
+  move,
+  remove,
+  row,
+  snapshotOf,
+  truncate,
+  update,
+  write,
+} from '../../conformance/rows.ts';
 import { checkpointAt } from '../../conformance/target-under-test.ts';
 import { sharedServer } from '../../servers/shared.ts';
 import { lane } from './secondary.ts';
@@ -35,15 +46,15 @@ async function prepared(statements: readonly string[], signal: AbortSignal) {
     target,
     async write(changes: readonly Change[], order: 'kept' | 'net' = 'kept'): Promise<void> {
       await using transaction = await target.begin(signal);
-      await transaction.write(changes, order);
+      await write(transaction, changes, order);
       await transaction.commit(checkpointAt((at += 1)));
     },
     /** As apply does: net, and the way back. */
     async writeEither(net: readonly Change[], originals: readonly Change[] = net): Promise<void> {
       await using transaction = await target.begin(signal);
-      await transaction.write(net, 'net').catch((error: unknown) => {
+      await write(transaction, net, 'net').catch((error: unknown) => {
         if (!isCode(error, 'TARGET_CONFLICT')) throw error;
-        return transaction.write(originals, 'kept');
+        return write(transaction, originals, 'kept');
       });
       await transaction.commit(checkpointAt((at += 1)));
     },

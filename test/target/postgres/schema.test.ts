@@ -9,7 +9,7 @@ const server = sharedServer();
 async function create({ url }: Database, sql: string, signal: AbortSignal): Promise<void> {
   await using target = await openPostgresTarget({ url, name: 'lane' }, signal);
   await using transaction = await target.begin(signal);
-  await transaction.write([{ kind: 'schema', statements: [{ object: 'it', sql }] }], 'kept');
+  await transaction.write([{ kind: 'schema', statements: [{ object: 'it', sql }] }]);
 }
 
 test('what is there already is left as it is, a primary key too', async ({ signal }) => {
