@@ -105,6 +105,11 @@ export class Assembly {
     }
   }
 
+  /** What waits to be taken, near enough. */
+  get bytes(): number {
+    return this.#sealed.reduce((sum, { bytes }) => sum + bytes, this.#bytes);
+  }
+
   /** All that is ready: whole transactions so far, and pieces. */
   take(): readonly Sized[] {
     if (this.#wholeCount > 0) this.#sealWhole();

@@ -42,6 +42,8 @@ import { WalStream } from './wal.ts';
  *  dozen MB. */
 const batchBytesMax = 1024 * 1024;
 const aheadBytesMax = 2 * batchBytesMax;
+/** While more of a backlog follows at once, so much is handed on together: each append costs a sync of the log. */
+const torrentBytes = 512 * 1024;
 
 export interface PostgresSourceOptions {
   readonly url: string;
@@ -214,6 +216,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
             assembly.add(sequences ?? (cutter ? cutter.cut(message) : message));
           }
         }
+        if (!stand && wal.isTorrent && assembly.bytes < torrentBytes) continue;
         for (const sized of assembly.take()) await give(sized, sized.bytes);
         if (!stand) continue;
         const position = positionOf(after.origin, stand.at, history.timeline);

@@ -11,6 +11,7 @@ const backlogMs = 1000;
 const delayMsWanted = 80;
 /** Larger messages cost more by their bytes than by their number. */
 const smallBytesMax = 512;
+const torrentBytes = 32 * 1024;
 const pauseMsMin = 1;
 const pauseMsMax = 8;
 /** Milliseconds of pause for a millisecond of delay too few. */
@@ -34,6 +35,17 @@ export class Pace {
   #leastMs = Number.POSITIVE_INFINITY;
   #pauseMs = pauseMsMin;
   #isBacklog = false;
+  #isTorrent = false;
+
+  /** Far behind, and the last gulp was a large one: more is there, and nobody is served by handing on each gulp by itself. */
+  get isTorrent(): boolean {
+    return this.#isTorrent;
+  }
+
+  /** Nothing came. */
+  rest(): void {
+    this.#isTorrent = false;
+  }
 
   /** How long after this gulp the next one may be taken, in milliseconds. */
   after({ messages, bytes, sentMs, committedMs, nowMs }: Gulp): number {
@@ -42,6 +54,7 @@ export class Pace {
     this.#leastMs = Math.min(this.#leastMs, lagMs);
     const wasBacklog = this.#isBacklog;
     this.#isBacklog = sentMs - committedMs > backlogMs && bytes <= messages * smallBytesMax;
+    this.#isTorrent = this.#isBacklog && bytes >= torrentBytes;
     if (!this.#isBacklog) return pauseMsMin;
     // At first as slow as can be: once we have kept up for a moment, our window has grown beyond what ever waits.
     const wanted = this.#pauseMs + gain * (delayMsWanted - (lagMs - this.#leastMs));

@@ -68,11 +68,17 @@ export class WalStream implements Disposable {
 
   #setPace(messages: readonly WalMessage[], bytes: number): void {
     const last = messages.at(-1);
-    if (!last) return;
+    // A keepalive alone: there is nothing else.
+    if (!last) return this.#pace.rest();
     const sentMs = Number(last.body.readBigInt64BE(sentAt)) / 1000;
     const committedMs = Number(this.#committedUs) / 1000;
     const gulp = { messages: messages.length, bytes, sentMs, committedMs, nowMs: performance.now() };
     this.#wire.pace(this.#pace.after(gulp));
+  }
+
+  /** Whether more of a backlog will follow at once. */
+  get isTorrent(): boolean {
+    return this.#pace.isTorrent;
   }
 
   /** Tells the server that it may forget what lies before `flushed`. Never moves back. */
