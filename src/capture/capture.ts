@@ -1,5 +1,5 @@
 import type { Broker } from '../broker/broker.ts';
-import { type Batch, committedAtUs } from '../change/change.ts';
+import { type Batch, changeCount, committedAtUs } from '../change/change.ts';
 import { type Epoch, type Offset, type Position } from '../change/position.ts';
 import type { Source } from '../source/source.ts';
 import { publish } from '../telemetry.ts';
@@ -26,7 +26,7 @@ export async function capture(
     publish('changeover:captured', {
       offset,
       end: batch.end,
-      changes: batch.changes.length,
+      changes: changeCount(batch),
       committedAtUs: committedAtUs(batch),
     });
     progressed();

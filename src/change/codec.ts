@@ -37,6 +37,7 @@ const version = 1;
 const identities = ['key', 'full', 'none'] as const;
 /** Writes into one buffer, once: a copy of a batch is megabytes, and the next one comes before the collector does. */
 export function encodeBatch(batch: Batch): Buffer {
+  if (batch.packed) return batch.packed.bytes;
   const tables = tablesOf(batch.changes);
   const headBytes = tables.keys().reduce((sum, table) => sum + 4 + encodedTable(table).length, 512);
   const writer = new Writer(batch.changes.reduce((sum, change) => sum + bytesOf(change), headBytes));
@@ -56,6 +57,10 @@ export function encodeBatch(batch: Batch): Buffer {
   return writer.end();
 }
 
+/** The same batch as it comes back from a log: for who keeps it for a while, an object for each change and each row is work for the
+ *  collector. What the batch was made of is free. */
+export const pack = (batch: Batch): Batch => decodeBatch(encodeBatch(batch));
+
 /** The tables that the changes name, each with its place. */
 function tablesOf(changes: readonly Change[]): ReadonlyMap<Table, number> {
   const places = new Map<Table, number>();
@@ -68,6 +73,10 @@ function tablesOf(changes: readonly Change[]): ReadonlyMap<Table, number> {
   }
   return places;
 }
+
+/** Bytes that a batch takes, near enough for limits. */
+export const batchBytes = (batch: Batch): number =>
+  batch.packed?.bytes.length ?? batch.changes.reduce((sum, change) => sum + bytesOf(change), 0);
 
 /** Bytes that a change takes, near enough for limits and first allocations. */
 export function bytesOf(change: Change): number {

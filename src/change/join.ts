@@ -11,7 +11,7 @@ export const isWhole = (batch: Batch): boolean => batch.starts && batch.end !== 
 export const isAlone = (batch: Batch): boolean =>
   !batch.packed && batch.changes.some((change) => change.kind === 'ddl' || isAnswer(change));
 
-/** Joins neighbours of whole transactions into one batch each; pieces stay as they are. Order and content are unchanged, and so
+/** Joins neighbours of whole transactions into one batch each; pieces stay as they are, and what is packed: it is large. Order and content are unchanged, and so
  *  a reader cannot tell the difference. */
 export function join(batches: readonly Batch[]): readonly Batch[] {
   const joined: Batch[] = [];
@@ -22,7 +22,7 @@ export function join(batches: readonly Batch[]): readonly Batch[] {
     run = [];
   };
   for (const batch of batches) {
-    if (isWhole(batch) && !isAlone(batch)) {
+    if (isWhole(batch) && !batch.packed && !isAlone(batch)) {
       run.push(batch);
     } else {
       close();

@@ -6,6 +6,7 @@ import type { Table } from './table.ts';
 /** Row changes, commits and messages that nobody acts on, as the bytes they came in (codec.ts). For who folds them by the hundred
  *  thousand: an object for each, and one for its row, cost more than all that is done with them. */
 export interface Packed {
+  /** Of the whole batch. */
   readonly bytes: Buffer;
   /** Where the first change begins. */
   readonly at: number;

@@ -1,6 +1,6 @@
 import { createCipheriv } from 'node:crypto';
 import type { Batch } from '../../change/change.ts';
-import { bytesOf, encodeBatch } from '../../change/codec.ts';
+import { batchBytes, encodeBatch } from '../../change/codec.ts';
 import { type Epoch, nextOffset, type Offset, offset, type Position } from '../../change/position.ts';
 import { assert, ChangeoverError } from '../../error.ts';
 import type { Broker, BrokerReader } from '../broker.ts';
@@ -133,7 +133,7 @@ class SealedBroker implements Broker {
     let bytes = 0;
     let taken = 0;
     for (const one of this.#waiting) {
-      const more = one.batch.changes.reduce((sum, change) => sum + bytesOf(change), 0);
+      const more = batchBytes(one.batch);
       if (taken > 0 && bytes + more > groupBytesMax) break;
       taken += 1;
       if (epoch !== undefined && one.epoch < epoch) {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { answerPrefix, askIn, askPrefix } from '../../change/ask.ts';
 import type { Batch } from '../../change/change.ts';
+import { pack } from '../../change/codec.ts';
 import { join } from '../../change/join.ts';
 import type { Position } from '../../change/position.ts';
 import type { Table } from '../../change/table.ts';
@@ -217,7 +218,8 @@ export function postgresSource(options: PostgresSourceOptions): Source {
           }
         }
         if (!stand && wal.isTorrent && assembly.bytes < torrentBytes) continue;
-        for (const sized of assembly.take()) await give(sized, sized.bytes);
+        for (const { batch, bytes } of assembly.take())
+          await give({ batch: wal.isTorrent ? pack(batch) : batch, bytes }, bytes);
         if (!stand) continue;
         const position = positionOf(after.origin, stand.at, history.timeline);
         const asked = { ...stand, at: position, after: assembly.pass(position), wanted, excerpts };
