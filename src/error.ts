@@ -51,6 +51,14 @@ export const errorTable = {
     hint: 'The primary sent what we do not understand. Nothing was skipped; please report it.',
   },
   SOURCE_TABLE_UNSUITABLE: { action: 'page', hint: 'Run: changeover check. It names the table and the cure.' },
+  SOURCE_SPILL_FULL: {
+    action: 'retry',
+    hint: 'Free space in the data folder: what is not committed yet at the primary waits there. The primary keeps the changes meanwhile.',
+  },
+  SOURCE_SPILL_IO: {
+    action: 'page',
+    hint: 'Check the disk under the data folder and its permissions, then start again: the primary sends the transaction once more.',
+  },
   SOURCE_FAILED: { action: 'retry', hint: 'The primary refused a statement; its message says why.' },
 
   BROKER_CORRUPT: {

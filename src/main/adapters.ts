@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Broker, BrokerInspector, BrokerReader } from '../broker/broker.ts';
 import type { CarriedReader } from '../broker/carried-reader.ts';
 import { offset } from '../change/position.ts';
@@ -31,7 +32,7 @@ function excerptsOf({ tables, maskKey }: Configuration) {
 
 export async function openSource(configuration: Configuration, { url }: Site): Promise<Source> {
   const { postgresSource } = await import('../source/postgres/open.ts');
-  const { name, heartbeatMs, silenceMsMax } = configuration;
+  const { name, heartbeatMs, silenceMsMax, folder } = configuration;
   return postgresSource({
     url,
     name,
@@ -39,6 +40,7 @@ export async function openSource(configuration: Configuration, { url }: Site): P
     silenceMsMax,
     wanted: wantedOf(configuration),
     excerpts: excerptsOf(configuration),
+    spillFolder: join(folder, 'spill'),
   });
 }
 

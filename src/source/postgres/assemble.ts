@@ -118,6 +118,11 @@ export class Assembly {
     return taken;
   }
 
+  /** Where what was taken ends, between transactions. */
+  get end(): Position {
+    return this.#after;
+  }
+
   /** Between transactions, and when all was taken: a batch of somebody else's making ends at `end`. Gives where that one follows on. */
   pass(end: Position): Position {
     assert(this.#transaction === undefined && this.#changes.length === 0, 'A batch in the middle of a transaction');

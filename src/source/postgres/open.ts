@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { answerPrefix, askIn, askPrefix } from '../../change/ask.ts';
 import type { Batch } from '../../change/change.ts';
@@ -37,6 +38,7 @@ import {
 } from './slot.ts';
 import { snapshotPieces } from './snapshot.ts';
 import { Standing } from './standing.ts';
+import { inCommitOrder } from './streamed.ts';
 import { WalStream } from './wal.ts';
 
 /** Large enough that a sync of the log per batch does not limit, small enough that reader, log and writer together hold a few
@@ -65,12 +67,17 @@ export interface PostgresSourceOptions {
   readonly copyConnections?: number;
   /** How much of a large table is copied at once, and again where the copy was interrupted. Default 32 MB. */
   readonly chunkBytes?: number;
+  /** Where changes wait that are not committed yet and outgrew the primary's memory. Default: the system's folder for what does not last. */
+  readonly spillFolder?: string;
 }
+
+type Give = (item: Sized, bytes: number) => Promise<void>;
 
 /** A PostgreSQL primary, 14 or later, read through one logical slot. Opens nothing before it is used. */
 export function postgresSource(options: PostgresSourceOptions): Source {
   const { slot, publication } = namesOf(options.name);
   const { silenceMsMax = 60_000, sampleMs = 5000, copyConnections = 1, chunkBytes, wanted, excerpts } = options;
+  const { spillFolder = tmpdir() } = options;
   let stream: WalStream | undefined;
 
   const open = (signal: AbortSignal, replication = false): Promise<Connection> =>
@@ -149,11 +156,18 @@ export function postgresSource(options: PostgresSourceOptions): Source {
   };
 
   /** Reads the slot until something fails. */
-  async function produce(
-    after: Position,
-    give: (item: Sized, bytes: number) => Promise<void>,
+  async function produce(after: Position, give: Give, signal: AbortSignal): Promise<void> {
+    const end = await readSlot({ after, streaming: 'on' }, give, signal);
+    // So rare that it stays so until the next start.
+    await readSlot({ after: end, streaming: 'off' }, give, signal);
+  }
+
+  /** Ends only where it takes a stream without streaming to go on, and says where. */
+  async function readSlot(
+    { after, streaming }: { readonly after: Position; readonly streaming: 'on' | 'off' },
+    give: Give,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<Position> {
     await using control = await openBrief(signal);
     await using walsender = await open(signal, true);
     await provePrimary(control);
@@ -170,7 +184,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
     const at = formatLsn(after.order);
     await wal.start(
       `START_REPLICATION SLOT ${quoteIdentifier(slot)} LOGICAL ${at} ` +
-        `(proto_version '1', publication_names '${quoteIdentifier(publication)}', messages 'true')`,
+        `(proto_version '2', streaming '${streaming}', publication_names '${quoteIdentifier(publication)}', messages 'true')`,
     );
     const sampler = new SequenceSampler(options.wanted);
     await using beating = heartbeat(sampler, signal);
@@ -189,8 +203,8 @@ export function postgresSource(options: PostgresSourceOptions): Source {
     await using standing = new Standing({ take: () => wal.take(), open, control }, signal);
     let transaction = 0n;
     try {
-      for (;;) {
-        const { messages, stand } = await standing.next();
+      const rounds = inCommitOrder({ next: () => standing.next(), spillFolder });
+      for await (const { messages, stand, isUnclear } of rounds) {
         for (const { body, at: start } of messages) {
           const message = decodeMessage(body, start, relations.of);
           if (message.kind === 'relation') {
@@ -217,14 +231,16 @@ export function postgresSource(options: PostgresSourceOptions): Source {
             assembly.add(sequences ?? (cutter ? cutter.cut(message) : message));
           }
         }
-        if (!stand && wal.isTorrent && assembly.bytes < torrentBytes) continue;
+        if (!stand && !isUnclear && wal.isTorrent && assembly.bytes < torrentBytes) continue;
         for (const { batch, bytes } of assembly.take())
           await give({ batch: wal.isTorrent ? pack(batch) : batch, bytes }, bytes);
+        if (isUnclear) break;
         if (!stand) continue;
         const position = positionOf(after.origin, stand.at, history.timeline);
         const asked = { ...stand, at: position, after: assembly.pass(position), wanted, excerpts };
         await answer({ ...asked, open, give: (sized) => give(sized, sized.bytes) }, signal);
       }
+      return assembly.end;
     } catch (error) {
       beating.check();
       throw error;

@@ -4,7 +4,7 @@ import type { Identity, Table } from '../../change/table.ts';
 import { type Lsn, lsn } from '../../engine/postgres/lsn.ts';
 import { ChangeoverError } from '../../error.ts';
 
-/* The messages of pgoutput, protocol version 1: bytes in, words of the domain out. Pure.
+/* The messages of pgoutput, protocol version 1: bytes in, words of the domain out. Pure. What version 2 adds is `streamed.ts`'s.
    https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html */
 
 export interface Begin {
@@ -71,7 +71,7 @@ export function decodeMessage(bytes: Buffer, at: number, tableOf: TableOf): Deco
   try {
     return decode(bytes, at, tableOf);
   } catch (cause) {
-    if (cause instanceof RangeError) throw protocol('a message that ends too early', cause);
+    if (cause instanceof RangeError) throw protocolFailure('a message that ends too early', cause);
     throw cause;
   }
 }
@@ -128,7 +128,7 @@ function decode(bytes: Buffer, at: number, tableOf: TableOf): Decoded {
     case 'O':
       return nothing;
     default:
-      throw protocol(`a message of type ${JSON.stringify(type)}`);
+      throw protocolFailure(`a message of type ${JSON.stringify(type)}`);
   }
 }
 
@@ -151,14 +151,17 @@ function lastRow(bytes: Buffer, at: number, table: Table): Buffer {
 function endOfRow(bytes: Buffer, at: number, table: Table): number {
   const count = bytes.readUInt16BE(at);
   if (count !== table.columns.length) {
-    throw protocol(`a row of ${count} cells for a table of ${table.columns.length} columns`);
+    throw protocolFailure(`a row of ${count} cells for a table of ${table.columns.length} columns`);
   }
   let end = at + 2;
   for (let left = count; left > 0; left -= 1) {
     const kind = bytes[end];
     if (kind === TEXT) end += 5 + bytes.readUInt32BE(end + 1);
     else if (kind === NULL || kind === UNCHANGED) end += 1;
-    else throw protocol(`a cell of kind ${kind === undefined ? 'nothing' : JSON.stringify(String.fromCharCode(kind))}`);
+    else
+      throw protocolFailure(
+        `a cell of kind ${kind === undefined ? 'nothing' : JSON.stringify(String.fromCharCode(kind))}`,
+      );
   }
   return end;
 }
@@ -190,24 +193,24 @@ function relation(bytes: Buffer, at: number): Relation {
 /** A text ended by a zero byte, and the place behind it. */
 function text(bytes: Buffer, at: number): readonly [string, number] {
   const end = bytes.indexOf(0, at);
-  if (end < 0) throw protocol('a text without an end');
+  if (end < 0) throw protocolFailure('a text without an end');
   return [bytes.toString('utf8', at, end), end + 1];
 }
 
 function known(tableOf: TableOf, oid: number): Table {
   const table = tableOf(oid);
-  if (!table) throw protocol(`a change of relation ${oid}, which was never announced`);
+  if (!table) throw protocolFailure(`a change of relation ${oid}, which was never announced`);
   return table;
 }
 
 function expectLetter(bytes: Buffer, at: number, letters: string): void {
   const found = String.fromCharCode(bytes[at] ?? 0);
-  if (!letters.includes(found)) throw protocol(`${JSON.stringify(found)} where one of ${letters} belongs`);
+  if (!letters.includes(found)) throw protocolFailure(`${JSON.stringify(found)} where one of ${letters} belongs`);
 }
 
 function expectEnd(bytes: Buffer, at: number): void {
-  if (at !== bytes.length) throw protocol(`a message whose parts end at byte ${at} of ${bytes.length}`);
+  if (at !== bytes.length) throw protocolFailure(`a message whose parts end at byte ${at} of ${bytes.length}`);
 }
 
-const protocol = (what: string, cause?: unknown): ChangeoverError =>
+export const protocolFailure = (what: string, cause?: unknown): ChangeoverError =>
   new ChangeoverError('SOURCE_PROTOCOL', `The primary sent ${what}`, { cause });

@@ -231,8 +231,12 @@ export class Standing implements AsyncDisposable {
   }
 }
 
-export const isBegin = (body: Buffer, at: number): boolean => body[at] === 0x42;
+const STREAM_COMMIT = 0x63;
+
+/** Where a transaction has its place in commit order: its Begin, or the Stream Commit of one whose changes came before. */
+export const isBegin = (body: Buffer, at: number): boolean => body[at] === 0x42 || body[at] === STREAM_COMMIT;
 
 /** Where the commit record of the transaction begins: before the position of a snapshot, that one shows it.
- *  https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html (Begin) */
-export const commitOf = (body: Buffer, at: number): Lsn => lsn(body.readBigUInt64BE(at + 1));
+ *  https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html (Begin, Stream Commit) */
+export const commitOf = (body: Buffer, at: number): Lsn =>
+  lsn(body.readBigUInt64BE(body[at] === STREAM_COMMIT ? at + 6 : at + 1));

@@ -25,7 +25,8 @@ export interface WalMessage {
 /** In a CopyData frame of type `w`, the message follows its letter, two LSNs and a time. */
 const messageAt = 25;
 const sentAt = 17;
-const COMMIT = 0x43;
+const COMMIT = 0x43; // C
+const STREAM_COMMIT = 0x63; // c
 
 /** The stream of one slot over one replication connection, which it takes over for good.
  *  https://www.postgresql.org/docs/current/protocol-replication.html (START_REPLICATION) */
@@ -60,6 +61,7 @@ export class WalStream implements Disposable {
         messages.push({ body, at: messageAt });
         bytes += body.length;
         if (body[messageAt] === COMMIT) this.#committedUs = body.readBigInt64BE(messageAt + 18);
+        else if (body[messageAt] === STREAM_COMMIT) this.#committedUs = body.readBigInt64BE(messageAt + 22);
       } else if (body[0] === 0x6b && body[17] === 1) this.#sendStatus();
     }
     this.#setPace(messages, bytes);
