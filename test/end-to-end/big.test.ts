@@ -11,6 +11,7 @@ const peakBytesMax = 300e6;
 test(`a transaction of ${rows} rows is seen whole or not at all, in bounded memory`, async (t) => {
   await using story = await openStory();
   const { primary, secondary } = story.sides;
+  await story.streamsFrom('4MB');
   await run(primary, 'CREATE TABLE public.big (id int PRIMARY KEY, words text, version int)');
   const replicate = await story.replicate();
   await story.desk.caughtUp();
@@ -27,6 +28,7 @@ test(`a transaction of ${rows} rows is seen whole or not at all, in bounded memo
   done.abort();
   const seen = await watching;
   assert.ok(seen.size > 1, 'The watcher saw it come');
+  assert.ok((await story.blocksSent()) > 1, 'It came before its commit');
   for (const state of seen)
     assert.ok(['0 0', `${rows} 0`, `${rows} ${rows}`].includes(state), `Seen in part: ${state}`);
   const peakBytes = await replicate.peakBytes();

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { run } from '../servers/postgres.ts';
+import { open, run } from '../servers/postgres.ts';
 import { folderOfServer, openSmallDisk } from './disks.ts';
 import { until } from './program.ts';
+import { assertEqual } from './sides.ts';
 import { openStory } from './world.ts';
 
 const mountless = 'no disk can be mounted here';
@@ -35,6 +36,31 @@ test('a full disk under the log leaves the changes with the primary, and heals w
   );
   assert.equal((await run(secondary, 'SELECT count(*) FROM public.bulk'))[0]?.[0], '2000');
   assert.match(replicate.out, /BROKER_DISK_FULL[^]*capture primary: running/);
+});
+
+test('a full disk under what is not committed loses nothing of it, and heals when there is room', async (t) => {
+  await using disk = await openSmallDisk(96);
+  if (!disk) return t.skip(mountless);
+  await using story = await openStory();
+  const { primary } = story.sides;
+  await story.streamsFrom('1MB');
+  await run(primary, 'CREATE TABLE public.bulk (id int PRIMARY KEY, words text)');
+  const replicate = await story.replicate('--folder', join(disk.folder, 'data'));
+  await replicate.says(/apply secondary: running/);
+  const filler = join(disk.folder, 'filler');
+  await writeFile(filler, Buffer.alloc(76 * 1024 ** 2));
+  await using client = await open(primary);
+  await client.rows('BEGIN');
+  await client.rows(`INSERT INTO public.bulk SELECT n, repeat('x', 1000) FROM generate_series(1, 25000) n`);
+  await replicate.says(/capture primary: retrying: SOURCE_SPILL_FULL .*\n.*hint: /);
+  await rm(filler);
+  await client.rows('COMMIT');
+  await story.write(5);
+  await until(
+    'all transfers came',
+    async () => (await run(story.sides.secondary, 'SELECT count(*) FROM public.transfer'))[0]?.[0] === '5',
+  );
+  await assertEqual(story.sides);
 });
 
 test('a full disk at the secondary is waited for, and the log takes the changes', async (t) => {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { run, urlWith } from '../servers/postgres.ts';
+import { open, run, urlWith } from '../servers/postgres.ts';
+import { until } from './program.ts';
 import { openProxy } from './proxy.ts';
 import { openStory, times } from './world.ts';
 
@@ -46,6 +47,31 @@ test('a side that dies, or is down when a lane resumes, is told once and caught 
   await again.says(/retrying: TARGET_UNREACHABLE/);
   await from.start();
   await to.start();
+  await story.settles();
+});
+
+test('a transaction that comes before its commit, and amid which capture is killed again and again, comes whole and once', async () => {
+  await using story = await openStory();
+  const { primary, secondary } = story.sides;
+  await story.streamsFrom('64kB');
+  await run(primary, 'CREATE TABLE public.large (id int PRIMARY KEY, words text)');
+  await using client = await open(primary);
+  await client.rows('BEGIN');
+  for (const part of [0, 1, 2]) {
+    const replicate = await story.replicate();
+    await story.write(3);
+    await story.desk.caughtUp();
+    const before = await story.blocksSent();
+    await client.rows(
+      `INSERT INTO public.large SELECT n, repeat(md5(n::text), 20) FROM generate_series(${part * 2000}, ${part * 2000 + 1999}) n`,
+    );
+    await until('some of it came', async () => (await story.blocksSent()) > before);
+    assert.deepEqual(await run(secondary, 'SELECT count(*) FROM public.large'), [['0']]);
+    await replicate.stop('SIGKILL');
+  }
+  await story.replicate();
+  await client.rows('COMMIT');
+  await story.write(3);
   await story.settles();
 });
 

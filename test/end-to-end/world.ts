@@ -73,6 +73,20 @@ export class Story implements AsyncDisposable {
     await run(this.sides.primary, moves.join(';'));
   }
 
+  /** From now on the primary sends a transaction before its commit that takes more memory than this there. Before `replicate`. */
+  async streamsFrom(memory: string): Promise<void> {
+    await run(this.sides.primary, `ALTER DATABASE ${this.name} SET logical_decoding_work_mem = '${memory}'`);
+  }
+
+  /** How many blocks of transactions it sent before their commit. */
+  async blocksSent(): Promise<number> {
+    const [row] = await run(
+      this.sides.primary,
+      `SELECT stream_count FROM pg_stat_replication_slots WHERE slot_name ~ '${this.name}$'`,
+    );
+    return Number(row?.[0] ?? 0);
+  }
+
   /** All that was committed has come, and nothing else. */
   async settles(): Promise<void> {
     await this.desk.caughtUp();
