@@ -169,7 +169,11 @@ test('a file that waits has no name, and its space is free when the transaction 
   try {
     const deep = join(folder, 'spill');
     const { messages } = await told(
-      [[start(7), row(7, 'one'), stop], [start(5), row(5, 'two'), stop, abort(5)], [commit(7)]],
+      [
+        [start(7), row(7, 'one'), stop],
+        [start(5), row(5, 'two'), stop, abort(5)],
+        [commit(7), start(9), stop],
+      ],
       deep,
     );
     assert.equal(messages.length, 3);
