@@ -31,7 +31,11 @@ export const errorTable = {
   SOURCE_UNSUITABLE: { action: 'page', hint: 'Run: changeover check. It prints the setting to change.' },
   SOURCE_SLOT_LOST: {
     action: 'page',
-    hint: 'The primary no longer keeps what we need. Start over with a new copy: changeover replicate --restart.',
+    hint: 'The primary no longer keeps what we need. Copy only what differs: changeover resync.',
+  },
+  SOURCE_SLOT_RELEASED: {
+    action: 'page',
+    hint: 'The primary kept more of its log for us than it may, and over_budget says release. Once what held capture up is mended: changeover resync copies only what differs.',
   },
   SOURCE_SLOT_BUSY: {
     action: 'retry',
@@ -43,7 +47,7 @@ export const errorTable = {
   },
   SOURCE_POSITION_LOST: {
     action: 'page',
-    hint: 'The primary cannot continue where the log ends. Start over with a new copy: changeover replicate --restart.',
+    hint: 'The primary cannot continue where the log ends. Copy only what differs: changeover resync; it says so where that is not possible.',
   },
   SOURCE_BUSY: { action: 'retry', hint: 'The primary has no free connection, slot or sender. Run: changeover check.' },
   SOURCE_PROTOCOL: {
@@ -76,7 +80,7 @@ export const errorTable = {
   },
   BROKER_GAP: {
     action: 'page',
-    hint: 'Entries are missing. Start over with a new copy: changeover replicate --restart.',
+    hint: 'Entries are missing. Copy only what differs: changeover resync.',
   },
   BROKER_FOREIGN: {
     action: 'page',

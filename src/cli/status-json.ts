@@ -38,6 +38,8 @@ export function statusJson(status: Status): unknown {
       retainedBytes: wal?.retainedBytes ?? null,
       limitBytes: wal?.limitBytes ?? null,
       limitedBy: wal?.limitedBy ?? null,
+      status: source.known ? (source.value.kept ?? null) : null,
+      safeBytes: source.known ? (source.value.safeBytes ?? null) : null,
       bytesPerSecond: wal?.bytesPerSecond ?? null,
       fullInMs: wal?.fullInMs === undefined ? null : Math.round(wal.fullInMs),
     },

@@ -76,7 +76,9 @@ function facts(status: Status): readonly (readonly string[])[] {
   const wal = walOf(status);
   if (source.known && wal !== undefined) {
     rows.push([`lost if ${lane.primary} vanished now`, lossWords(source.value.notCapturedBytes)]);
-    const limit = `${bytesWords(wal.retainedBytes)} of ${bytesWords(wal.limitBytes)} (${wal.limitedBy})`;
+    const { kept } = source.value;
+    const ours = `${bytesWords(wal.retainedBytes)} of ${bytesWords(wal.limitBytes)} (${wal.limitedBy})`;
+    const limit = kept === undefined || kept === 'reserved' ? ours : `${ours}, ${kept}`;
     rows.push([`WAL kept for us at ${lane.primary}`, `${limit}${forecast(wal.fullInMs, source.value.reading)}`]);
   }
   for (const { site, target } of secondaries)

@@ -22,6 +22,8 @@ export interface Configuration {
   readonly heartbeatMs: number;
   /** WAL that the primary may keep on our account before `status` raises it. */
   readonly walBudgetBytes: number;
+  /** What capture does beyond it. */
+  readonly overBudget: 'warn' | 'release';
   /** Behind by more than this, a secondary is called lagging. */
   readonly lagMsMax: number;
   /** A connection that is silent for longer is looked after. */

@@ -31,6 +31,7 @@ export function normalised(file: ConfigurationFile, base: string): Configuration
     guard: file.guard,
     heartbeatMs: file.heartbeat,
     walBudgetBytes: file.wal_budget,
+    overBudget: file.over_budget,
     silenceMsMax: file.unheard_after,
     lagMsMax: Math.min(file.lagging_after, ...rpos),
   };

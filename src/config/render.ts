@@ -42,6 +42,7 @@ export function renderedConfiguration(configuration: Configuration): unknown {
     guard: configuration.guard,
     heartbeat: formatDurationMs(configuration.heartbeatMs),
     wal_budget: formatSizeBytes(configuration.walBudgetBytes),
+    over_budget: configuration.overBudget,
     lagging_after: formatDurationMs(configuration.lagMsMax),
     unheard_after: formatDurationMs(configuration.silenceMsMax),
   };

@@ -301,9 +301,16 @@ export const fileSchema = z.strictObject({
     { default: '10GB', least: '16MB', most: '1000TB' },
     {
       says: 'How much WAL the primary may keep on our account before `changeover status` raises it.',
-      why: 'We only announce. To have the primary itself draw the line, set max_slot_wal_keep_size there.',
+      why: 'What happens then says `over_budget`. To have the primary itself draw the line, set max_slot_wal_keep_size there.',
     },
   ),
+  over_budget: described(z.enum(['warn', 'release']).prefault('warn'), {
+    says: 'What capture does when the primary keeps more WAL for us than `wal_budget`: only `warn`, or `release` it: the slot is given up, capture stops, and the secondary stays as it is until changeover resync copies what differs.',
+    why: 'A primary whose disk is full takes no more writes; a slot that is given up costs a comparison of both sides, and until then everything that is not captured is at the primary only. Which is worse only you know. It works while capture runs: for when it does not, set max_slot_wal_keep_size at the primary.',
+    right: 'warn or release',
+    example: 'release',
+    default: 'warn',
+  }),
   lagging_after: duration(
     { default: '30s', least: '1s', most: '30d' },
     {

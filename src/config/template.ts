@@ -63,7 +63,7 @@ export function template(): string {
     ...['rpo', 'rto', 'verify_every'].flatMap((key) => part(`objectives.*.${key}`, '')),
     'objectives:',
     '  critical: { rpo: 5s, rto: 60s, verify_every: 24h }',
-    ...['guard', 'heartbeat', 'wal_budget', 'lagging_after', 'unheard_after'].flatMap((path) => [
+    ...['guard', 'heartbeat', 'wal_budget', 'over_budget', 'lagging_after', 'unheard_after'].flatMap((path) => [
       '',
       ...atDefault(path, ''),
     ]),

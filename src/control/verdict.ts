@@ -49,12 +49,13 @@ export function judgeSecondary(status: Status, secondary: SecondaryStatus): Judg
   const judged =
     stoppedAgent(status, secondary) ??
     notAnswering(status, secondary) ??
+    lost(status, secondary) ??
     notBegun(status, secondary) ??
     mismatch(status, secondary) ??
     copying(status, secondary) ??
     idle(status, secondary) ??
     distance(status, secondary);
-  return incomplete(judged, secondary) ?? judged;
+  return pressed(incomplete(judged, secondary) ?? judged, status);
 }
 
 /** However near the secondary is: some tables of it are as they were long ago. */
@@ -141,6 +142,37 @@ const isFlowing = (status: Status, secondary: SecondaryStatus): boolean =>
   isWorking(agentOf(status, 'capture', secondary.site)) ||
   (status.source.known && status.source.value.reading) ||
   (secondary.target.known && secondary.target.value.writing);
+
+/** The primary removed what nobody had captured, whether or not an agent has noticed. */
+function lost(status: Status, secondary: SecondaryStatus): Judgement | undefined {
+  if (!status.source.known || status.source.value.kept !== 'lost') return undefined;
+  return judgement(
+    'STOPPED',
+    `${status.lane.primary} removed WAL that was not captured yet: more was kept for us than max_slot_wal_keep_size${lastKnown(secondary)}`,
+    'Copy only what differs: changeover resync.',
+  );
+}
+
+/** However near the secondary is: what the primary keeps for us may become too much (invariant 6). */
+function pressed(judged: Judgement, status: Status): Judgement {
+  const { primary } = status.lane;
+  const wal = walOf(status);
+  if (wal === undefined || wal.pressure === 'none') return judged;
+  const kept = `${primary} keeps ${bytesWords(wal.retainedBytes)} of WAL for us, of ${bytesWords(wal.limitBytes)} (${wal.limitedBy})`;
+  const words = {
+    rising: wal.fullInMs === undefined ? '' : `, and all of that in ${durationWords(wal.fullInMs)}`,
+    over: ': over budget',
+    doomed: ', and its next checkpoint may remove it',
+  }[wal.pressure];
+  const hint =
+    'See what holds capture up: changeover status, the line of its agent. A full broker or a dead capture; or a long transaction at the primary.';
+  return {
+    ...judged,
+    sentence: `${judged.sentence}; ${kept}${words}`,
+    severity: judged.severity === 'critical' || wal.pressure !== 'rising' ? 'critical' : 'warning',
+    hint: judged.hint ?? hint,
+  };
+}
 
 /** The secondary, the log and the primary must tell one history. */
 function mismatch(status: Status, secondary: SecondaryStatus): Judgement | undefined {
@@ -229,7 +261,7 @@ function distance(status: Status, secondary: SecondaryStatus): Judgement {
   const waiting = waits.length > 0 ? `: ${waits.join(', ')}` : '';
   const equal = `${site} equals ${primary} as of ${position.token}`;
   const isLevel = notApplied.entries === 0 && !isBefore(position, status.source.value.position);
-  if (isLevel) return inStep(status, secondary, `${equal}, the end of its log`);
+  if (isLevel) return inStep(secondary, `${equal}, the end of its log`);
   const ageMs = ageMsOf(status, secondary);
   if (ageMs === undefined)
     return judgement(
@@ -238,18 +270,12 @@ function distance(status: Status, secondary: SecondaryStatus): Judgement {
     );
   if (ageMs > limits.lagMsMax)
     return judgement('LAGGING', `${site} is ${durationWords(ageMs)} behind ${primary}, at ${position.token}${waiting}`);
-  return inStep(status, secondary, `${equal}, ${durationWords(ageMs)} ago`);
+  return inStep(secondary, `${equal}, ${durationWords(ageMs)} ago`);
 }
 
 /** In step, but perhaps with something to look after. */
-function inStep(status: Status, secondary: SecondaryStatus, sentence: string): Judgement {
-  const wal = walOf(status);
+function inStep(secondary: SecondaryStatus, sentence: string): Judgement {
   const drifted = secondary.target.known ? secondary.target.value.drifted : 0;
-  if (wal !== undefined && wal.retainedBytes > wal.limitBytes / 2)
-    return {
-      ...judgement('IN STEP', sentence, `${status.lane.primary} keeps much WAL for us; see below.`),
-      severity: 'warning',
-    };
   if (drifted > 0)
     return {
       ...judgement('IN STEP', sentence, `Somebody writes to ${secondary.site}; find out who.`),
@@ -282,21 +308,34 @@ export interface WalForecast {
   readonly bytesPerSecond: number | undefined;
   /** Until the limit, if nothing were captured from now on. */
   readonly fullInMs: number | undefined;
+  /** `rising`: half of it is used, or it is used up soon while nobody captures. `over`: more is kept than the limit. `doomed`: the next checkpoint
+   *  of the primary may remove it. */
+  readonly pressure: 'none' | 'rising' | 'over' | 'doomed';
 }
+
+/** Time for a person to come and see. */
+const soonMs = 60 * 60_000;
 
 /** What the primary keeps on our account, and for how long that can go on (invariant 6). */
 export function walOf(status: Status): WalForecast | undefined {
   if (!status.source.known) return undefined;
-  const { retainedBytes, retainedBytesMax = Infinity } = status.source.value;
+  const { retainedBytes, retainedBytesMax = Infinity, kept, safeBytes, reading } = status.source.value;
   const { walBudgetBytes } = status.lane.limits;
   const limitBytes = Math.min(walBudgetBytes, retainedBytesMax);
   const bytesPerSecond = agentOf(status, 'capture', '')?.walBytesPerSecond;
-  const left = Math.max(0, limitBytes - retainedBytes);
+  // The server's own count knows which of its files it would remove.
+  const left = Math.max(0, Math.min(limitBytes - retainedBytes, safeBytes ?? Infinity));
+  const fullInMs = bytesPerSecond === undefined || bytesPerSecond <= 0 ? undefined : (left / bytesPerSecond) * 1000;
+  const isSoon = !reading && fullInMs !== undefined && fullInMs < soonMs && kept !== undefined;
+  const isRising = isSoon || retainedBytes > limitBytes / 2;
+  const pressureUnder = isRising ? 'rising' : 'none';
+  const pressure = retainedBytes > limitBytes ? 'over' : pressureUnder;
   return {
     retainedBytes,
     limitBytes,
     limitedBy: retainedBytesMax < walBudgetBytes ? 'max_slot_wal_keep_size' : 'wal_budget',
     bytesPerSecond,
-    fullInMs: bytesPerSecond === undefined || bytesPerSecond <= 0 ? undefined : (left / bytesPerSecond) * 1000,
+    fullInMs,
+    pressure: kept === 'unreserved' ? 'doomed' : pressure,
   };
 }

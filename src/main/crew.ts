@@ -10,7 +10,8 @@ import type { Standing } from '../control/state.ts';
 import { ChangeoverError, isCode } from '../error.ts';
 import { supervise } from '../flow/supervise.ts';
 import { subscribe } from '../telemetry.ts';
-import { openReader, openSource, openTarget, siteOf } from './adapters.ts';
+import { openReader, openSource, openSourceInspector, openTarget, siteOf } from './adapters.ts';
+import { type BudgetOptions, withinBudget } from './budget.ts';
 import { LifeTold, type Report } from './life.ts';
 
 export interface AgentsOptions {
@@ -126,13 +127,30 @@ export class OwnCrew implements Crew, AsyncDisposable {
     const { configuration, report } = this.#options;
     await using told = new LifeTold({ folder: configuration.folder, role: agent.role, site: agent.site.name, report });
     try {
-      await supervise({ run: agent.run, onLife: (life) => told.tell(life) }, signal);
+      const work = (inner: AbortSignal): Promise<void> =>
+        supervise({ run: agent.run, onLife: (life) => told.tell(life) }, inner);
+      await (agent.role === 'capture' ? withinBudget(this.#budgetOf(agent.site), work, signal) : work(signal));
     } catch (error) {
+      // Its supervisor knows nothing of it.
+      if (error instanceof ChangeoverError && error.code === 'SOURCE_SLOT_RELEASED')
+        told.tell({ state: 'stopped', error });
       this.#failure ??= { error };
       if (!told.hasLived) this.#over.resolve();
       else if (agent.role === 'capture') await drained(signal).finally(() => this.#over.resolve());
       throw error;
     }
+  }
+
+  #budgetOf({ name: primary }: Site): BudgetOptions {
+    const { configuration, report } = this.#options;
+    return {
+      primary,
+      source: () => openSourceInspector(configuration, primary),
+      budgetBytes: configuration.walBudgetBytes,
+      over: configuration.overBudget,
+      everyMs: configuration.heartbeatMs,
+      report: (line) => report(`capture ${primary}: ${line}`),
+    };
   }
 }
 

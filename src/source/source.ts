@@ -26,6 +26,10 @@ export interface SnapshotRequest {
   readonly told?: readonly Message[];
 }
 
+/** `reserved`: within what the source keeps anyway. `extended`: beyond that, and kept for us alone. `unreserved`: the next checkpoint may
+ *  remove it. `lost`: it was removed. https://www.postgresql.org/docs/current/view-pg-replication-slots.html */
+export type Kept = 'reserved' | 'extended' | 'unreserved' | 'lost';
+
 /** What a source says of itself, for `status`: read-only, works beside a running reader. */
 export interface SourceObservation {
   /** The end of the source's own log now. */
@@ -36,6 +40,10 @@ export interface SourceObservation {
   /** Bytes of log that the source keeps on our account, and the most that it would keep (undefined: no limit is set). */
   readonly retainedBytes: number;
   readonly retainedBytesMax: number | undefined;
+  /** Whether what it keeps is safe, in the source's own words. Undefined: nothing is kept for us. */
+  readonly kept: Kept | undefined;
+  /** Bytes that may be written before it is kept no more. Undefined: no limit is set, or it is over. */
+  readonly safeBytes: number | undefined;
   /** Bytes between the acknowledged position and the end of the log: what would be lost if the source vanished now.
    *  Undefined: nothing is kept for us, so nobody knows. */
   readonly notCapturedBytes: number | undefined;
@@ -62,4 +70,7 @@ export interface SourceInspector extends AsyncDisposable {
   /** Removes whatever Changeover made at the source (slot, publication). For `--restart` and for leaving.
    *  Throws SOURCE_SLOT_BUSY while a reader is connected. */
   forget(signal: AbortSignal): Promise<void>;
+  /** Lets the source keep nothing more of its log for us: what is not captured is lost to the stream. Whoever reads it is cut off.
+   *  Throws SOURCE_SLOT_BUSY where he does not go. */
+  abandon(signal: AbortSignal): Promise<void>;
 }

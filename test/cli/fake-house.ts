@@ -113,6 +113,8 @@ export const source: SourceInspector = {
       reading: true,
       retainedBytes: 2048,
       retainedBytesMax: undefined,
+      kept: 'reserved',
+      safeBytes: undefined,
       notCapturedBytes: 0,
     }),
   mark: () => Promise.resolve(at(1000)),
@@ -122,6 +124,7 @@ export const source: SourceInspector = {
   profile: () => Promise.resolve(profile),
   arm: () => Promise.resolve(),
   forget: () => Promise.resolve(),
+  abandon: () => Promise.resolve(),
 };
 
 export const target: TargetInspector = {

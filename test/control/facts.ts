@@ -55,6 +55,8 @@ export function statusWith({ source, log, target, secondary, agents }: Changes =
         reading: true,
         retainedBytes: 2048,
         retainedBytesMax: undefined,
+        kept: 'reserved',
+        safeBytes: undefined,
         notCapturedBytes: 100,
       },
       source,

@@ -47,6 +47,26 @@ const cases: readonly (readonly [string, Changes, string])[] = [
     'INCOMPLETE: dublin is 42 s behind london, at 0/1000: 100 B to capture; but for 1 table set aside: public.bad since 0/500',
   ],
   [
+    'the primary keeps much for us, and capture does not read',
+    { source: { retainedBytes: 9 * 1024 ** 3, kept: 'extended', reading: false } },
+    'LAGGING: capture from london runs, but is not connected at this moment; dublin stands at 0/1000; london keeps 9.0 GB of WAL for us, of 10.0 GB (wal_budget), and all of that in 17 m',
+  ],
+  [
+    'the primary keeps more for us than it may',
+    { source: { retainedBytes: 12 * 1024 ** 3, kept: 'extended' } },
+    'IN STEP: dublin equals london as of 0/1000, 0.3 s ago; london keeps 12.0 GB of WAL for us, of 10.0 GB (wal_budget): over budget',
+  ],
+  [
+    'the primary is about to remove what it keeps for us',
+    { source: { retainedBytes: 1024 ** 3, retainedBytesMax: 1024 ** 3, kept: 'unreserved', safeBytes: 0 } },
+    'IN STEP: dublin equals london as of 0/1000, 0.3 s ago; london keeps 1.0 GB of WAL for us, of 1.0 GB (max_slot_wal_keep_size), and its next checkpoint may remove it',
+  ],
+  [
+    'the primary removed what was not captured',
+    { source: { acknowledged: undefined, kept: 'lost', reading: false, notCapturedBytes: undefined } },
+    'STOPPED: london removed WAL that was not captured yet: more was kept for us than max_slot_wal_keep_size; dublin stands at 0/1000',
+  ],
+  [
     'apply tries again',
     {
       target: { writing: false },
@@ -205,10 +225,14 @@ test('forecasts when what the primary keeps for us reaches the nearer limit', ()
   const server = walOf(statusWith({ source: { retainedBytes: 0, retainedBytesMax: 1024 ** 3 } }));
   assert.deepEqual([server?.limitedBy, server?.fullInMs], ['max_slot_wal_keep_size', 1024 * 1000]);
   assert.equal(walOf(statusWith({ agents: [] }))?.fullInMs, undefined);
+  const said = { retainedBytes: 0, retainedBytesMax: 1024 ** 3, safeBytes: 1024 ** 2 };
+  assert.equal(walOf(statusWith({ source: said }))?.fullInMs, 1000);
 });
 
 test('in step is worth a warning when much WAL is kept or somebody else writes at the secondary', () => {
   assert.equal(judge(statusWith()).severity, 'ok');
   assert.equal(judge(statusWith({ source: { retainedBytes: 6 * 1024 ** 3 } })).severity, 'warning');
+  assert.equal(judge(statusWith({ source: { retainedBytes: 12 * 1024 ** 3 } })).severity, 'critical');
+  assert.equal(judge(statusWith({ source: { kept: 'unreserved' } })).severity, 'critical');
   assert.equal(judge(statusWith({ target: { drifted: 3 } })).severity, 'warning');
 });

@@ -7,7 +7,7 @@ import { type Lsn, parseLsn, positionOf } from '../../engine/postgres/lsn.ts';
 import { sessionOf } from '../../engine/postgres/session.ts';
 import { openSnapshot } from '../../engine/postgres/snapshot.ts';
 import { assert, ChangeoverError } from '../../error.ts';
-import type { SourceInspector, SourceObservation } from '../source.ts';
+import type { Kept, SourceInspector, SourceObservation } from '../source.ts';
 import { arm } from './arm.ts';
 import { checkSource } from './check.ts';
 import type { Wanted } from './coverage.ts';
@@ -15,6 +15,7 @@ import { removeTriggers } from './ddl/install.ts';
 import type { Excerpts } from './excerpt.ts';
 import { namesOf } from './names.ts';
 import { readProfile } from './profile.ts';
+import { dropSlot } from './slot.ts';
 import { sourceView } from './view.ts';
 
 export interface SourceInspectorOptions {
@@ -54,6 +55,7 @@ export function openSourceInspector(options: SourceInspectorOptions): SourceInsp
       const found = await checkSource(options, signal);
       return found.map((one) => ({ ...one, site }));
     },
+    abandon: (signal) => session.use((connection) => dropSlot(connection, slot), signal),
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
   };
 }
@@ -66,12 +68,12 @@ SELECT (SELECT system_identifier FROM pg_control_system()), pg_is_in_recovery(),
   CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() END,
   CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_insert_lsn() END,
   (SELECT setting FROM pg_settings WHERE name = 'max_slot_wal_keep_size'),
-  s.restart_lsn, s.confirmed_flush_lsn, s.active, s.wal_status
+  s.restart_lsn, s.confirmed_flush_lsn, s.active, s.wal_status, s.safe_wal_size
 FROM (VALUES ($1::name)) wanted (slot) LEFT JOIN pg_replication_slots s ON s.slot_name = wanted.slot`;
 
 async function observe(connection: Connection, slot: string): Promise<SourceObservation> {
   const [row = []] = await connection.rows(observeSql, [slot]);
-  const [system, recovering, flushed, inserted, keepMb, restart, confirmed, active, status] = row;
+  const [system, recovering, flushed, inserted, keepMb, restart, confirmed, active, status, safe] = row;
   if (recovering === 't')
     throw new ChangeoverError('SOURCE_UNSUITABLE', 'The source is a standby', {
       hint: 'Give the address of its primary.',
@@ -88,8 +90,18 @@ async function observe(connection: Connection, slot: string): Promise<SourceObse
     reading: active === 't',
     retainedBytes: bytesFrom(at(restart)) ?? 0,
     retainedBytesMax: keepMb === '-1' ? undefined : Number(keepMb) * 1024 * 1024,
+    kept: keptOf(status),
+    safeBytes: typeof safe === 'string' ? Math.max(0, Number(safe)) : undefined,
     notCapturedBytes: bytesFrom(at(confirmed)),
   };
+}
+
+const words: readonly string[] = ['reserved', 'extended', 'unreserved', 'lost'] satisfies readonly Kept[];
+
+function keptOf(status: string | null | undefined): Kept | undefined {
+  if (status === null || status === undefined) return undefined;
+  assert(words.includes(status), `A slot that is ${status}`);
+  return status as Kept;
 }
 
 /** The position is the end of the message's record, L, not the end M of the commit that follows it, for two reasons.

@@ -34,6 +34,17 @@ export async function slotState(connection: Connection, slot: string): Promise<S
   };
 }
 
+const goneMsMax = 5000;
+
+/** Drops the slot; whoever reads it is cut off. Does nothing where there is none of ours. Throws SOURCE_SLOT_BUSY. */
+export async function dropSlot(connection: Connection, slot: string): Promise<void> {
+  const state = await slotState(connection, slot);
+  if (!state) return;
+  if (state.activePid !== undefined)
+    await connection.rows('SELECT pg_catalog.pg_terminate_backend($1, $2)', [state.activePid, goneMsMax]);
+  await connection.rows('SELECT pg_catalog.pg_drop_replication_slot($1)', [slot]);
+}
+
 export interface CreatedSlot {
   readonly consistentPoint: Lsn;
   readonly snapshot: string;

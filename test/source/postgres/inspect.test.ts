@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { isBefore, type Position } from '../../../src/change/position.ts';
 import { openPostgresServer } from '../../../src/demo/postgres-server.ts';
-import type { Connection } from '../../../src/engine/postgres/connect.ts';
+import { type Connection, connect } from '../../../src/engine/postgres/connect.ts';
 import { formatLsn } from '../../../src/engine/postgres/lsn.ts';
 import { openSourceInspector, type SourceInspectorOptions } from '../../../src/source/postgres/inspect.ts';
 import { namesOf } from '../../../src/source/postgres/names.ts';
+import { WalStream } from '../../../src/source/postgres/wal.ts';
 import type { SourceInspector } from '../../../src/source/source.ts';
 import { never, open, run } from '../../servers/postgres.ts';
 
@@ -101,6 +102,29 @@ test('observes what the slot holds, and that nothing is held without one', async
   assert.ok(during.acknowledged && isBefore(during.acknowledged, mark) && isBefore(mark, during.position));
   assert.ok((during.notCapturedBytes ?? 0) > 0 && during.retainedBytes >= (during.notCapturedBytes ?? 0));
   assert.equal(during.retainedBytesMax, undefined);
+});
+
+test('says how safe what is kept is, and lets go of it though somebody reads it', async () => {
+  await run(url, `ALTER SYSTEM SET max_slot_wal_keep_size = '64MB'`, 'SELECT pg_reload_conf()');
+  await using walsender = await connect({ url, side: 'SOURCE', application: 'test', replication: true }, never);
+  await walsender.rows('CREATE_REPLICATION_SLOT changeover_kept LOGICAL pgoutput NOEXPORT_SNAPSHOT');
+  await using inspector = inspectorOf({ name: 'kept' });
+  const { kept, safeBytes = 0, retainedBytesMax } = await inspector.observe(never);
+  assert.equal(kept, 'reserved');
+  assert.equal(retainedBytesMax, 64 * 1024 ** 2);
+  assert.ok(safeBytes > 0 && safeBytes <= 128 * 1024 ** 2, `${safeBytes}`);
+  await run(url, 'ALTER SYSTEM RESET max_slot_wal_keep_size', 'SELECT pg_reload_conf()');
+  await run(url, 'CREATE PUBLICATION changeover_kept FOR ALL TABLES');
+  using wal = new WalStream(walsender, { silenceMsMax: 60_000 });
+  await wal.start(
+    `START_REPLICATION SLOT changeover_kept LOGICAL 0/0 (proto_version '1', publication_names 'changeover_kept')`,
+  );
+  await wal.take();
+  assert.equal((await inspector.observe(never)).reading, true);
+  await inspector.abandon(never);
+  await inspector.abandon(never);
+  const { kept: none, acknowledged } = await inspector.observe(never);
+  assert.deepEqual([none, acknowledged], [undefined, undefined]);
 });
 
 test('takes away its slot and publication, and again, and leaves what others made', async () => {
