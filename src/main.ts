@@ -10,6 +10,7 @@ import {
 } from './main/adapters.ts';
 import { immovable, runAgents } from './main/agents.ts';
 import { prepare } from './main/prepare.ts';
+import { resyncLane } from './main/resync.ts';
 import { openKeyRing } from './main/seal.ts';
 
 /* The composition root: puts the adapters behind the ports and the agents under one signal. It decides nothing. */
@@ -22,6 +23,7 @@ const house: House = {
   logReader: openReader,
   verifyLog: verifyBroker,
   keyRing: async ({ seal }) => seal && openKeyRing(seal),
+  resync: resyncLane,
   async run(configuration, { restart, ...options }, signal) {
     await prepare(house, { configuration, restart, ...options }, signal);
     await runAgents({ configuration, ...options }, signal);

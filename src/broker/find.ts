@@ -44,7 +44,7 @@ export async function findEnd(carrier: Carrier, signal: AbortSignal): Promise<Fo
         'BROKER_GAP',
         `${carrier.name} has forgotten all entries, and with them how far it was`,
         {
-          hint: 'The retention there is shorter than this lane was down. Lengthen it (changeover check tells how long it is), then start over with a new copy: changeover replicate --restart.',
+          hint: 'The retention there is shorter than this lane was down. Lengthen it (changeover check tells how long it is), then copy only what differs: changeover resync.',
         },
       );
   }

@@ -6,6 +6,8 @@ import type { Role } from '../control/agents.ts';
 import type { Helm } from '../helm/helm.ts';
 import type { SourceInspector } from '../source/source.ts';
 import type { TargetInspector } from '../target/target.ts';
+import type { Bridged } from '../verify/bridge.ts';
+import type { Resynced } from '../verify/resync.ts';
 
 /** What the commands ask of the rest of the house. The composition root implements it; tests may too. Whoever opens, disposes. */
 export interface House {
@@ -26,10 +28,18 @@ export interface House {
   verifyLog(configuration: Configuration, signal: AbortSignal): AsyncIterable<LogFinding>;
   /** The keys that seal. Undefined: the configuration asks for no seal. */
   keyRing(configuration: Configuration): Promise<KeyRing | undefined>;
+  /** Brings a lane that lost its place at the primary back by what differs. Throws BROKER_LOCKED, TARGET_BUSY while somebody is at work. */
+  resync(configuration: Configuration, how: ResyncHow, signal: AbortSignal): Promise<Resynced>;
   /** Does the work of the roles until `signal` aborts, then resolves. Rejects with what stopped them. */
   run(configuration: Configuration, options: RunOptions, signal: AbortSignal): Promise<void>;
   /** Resolves to the exit code. */
   demo(options: DemoOptions, signal: AbortSignal): Promise<number>;
+}
+
+export interface ResyncHow {
+  /** Only says what differs. */
+  readonly dryRun: boolean;
+  readonly onTable: (bridged: Bridged) => void;
 }
 
 export interface RunOptions {

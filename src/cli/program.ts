@@ -11,6 +11,7 @@ import type { ConfiguredOptions } from './lane.ts';
 import type { LogListOptions } from './log.ts';
 import type { RepairArguments } from './repair.ts';
 import type { ReplicateArguments } from './replicate.ts';
+import type { ResyncArguments } from './resync.ts';
 import type { RunArguments } from './run.ts';
 import type { SetAsideArguments } from './set-aside.ts';
 import type { SnapshotArguments } from './snapshot.ts';
@@ -38,6 +39,7 @@ export function buildProgram(session: Session, finish: (exitCode: ExitCode) => v
   addRoles(building);
   addQuestions(building);
   addRows(building);
+  addResync(building);
   addSetAside(building);
   addMoves(building);
   addLog(building);
@@ -222,6 +224,21 @@ function addRows({ program, session, finish }: Building): void {
     const { snapshot } = await import('./snapshot.ts');
     finish(await snapshot(session, table, options));
   });
+}
+
+function addResync({ program, session, finish }: Building): void {
+  withConfig(
+    define(program, {
+      usage: 'resync',
+      says: 'bring back a lane whose slot is lost, or a secondary that needs what the log forgot: copy only what differs, in one transaction, and prove both sides equal',
+      example: 'resync --dry-run && changeover resync && changeover run',
+    }),
+  )
+    .option('--dry-run', 'only say what differs')
+    .action(async (options: ResyncArguments) => {
+      const { resync } = await import('./resync.ts');
+      finish(await resync(session, options));
+    });
 }
 
 /** One bad table must not hold the others up. */

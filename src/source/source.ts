@@ -1,7 +1,8 @@
 import type { Ask } from '../change/ask.ts';
-import type { Batch, Message } from '../change/change.ts';
+import type { Batch, Message, Rows, SchemaStatement } from '../change/change.ts';
 import type { Position } from '../change/position.ts';
 import type { SourceProfile } from '../change/profile.ts';
+import type { Table } from '../change/table.ts';
 import type { View } from '../change/view.ts';
 import type { Finding } from '../finding.ts';
 
@@ -49,6 +50,29 @@ export interface SourceObservation {
   readonly notCapturedBytes: number | undefined;
 }
 
+/** A place in a source's history that can be read from, and what the source shows there. Lives as long as it is open. */
+export interface Foothold extends AsyncDisposable {
+  readonly position: Position;
+  readonly view: View;
+  /** What creates at a target what it may lack: what rows need, and what comes behind them. */
+  schema(): Promise<{
+    readonly beforeRows: readonly SchemaStatement[];
+    readonly afterRows: readonly SchemaStatement[];
+  }>;
+  /** All rows of a table, in blocks. */
+  rows(table: Table, signal: AbortSignal): AsyncIterable<Rows>;
+  /** From here on the source keeps its log behind the position, in the place of whatever it kept for us. Only of one that is `lasting`.
+   *  Throws SOURCE_SLOT_BUSY. */
+  keep(signal: AbortSignal): Promise<void>;
+}
+
+export interface FootholdRequest {
+  /** Must be in the source's past, and comes before the foothold. */
+  readonly after: Position;
+  /** Makes whatever `read` needs, but for the slot. Else nothing lasting is made. */
+  readonly lasting: boolean;
+}
+
 /** The questions that are asked of a source from outside the stream. */
 export interface SourceInspector extends AsyncDisposable {
   observe(signal: AbortSignal): Promise<SourceObservation>;
@@ -67,6 +91,8 @@ export interface SourceInspector extends AsyncDisposable {
   /** Makes whatever `read` needs, without a copy: for a database that will lead, before its first write of its own. What an earlier call
    *  left is made anew. */
   arm(signal: AbortSignal): Promise<void>;
+  /** Waits for every transaction that is open now. Throws SOURCE_POSITION_LOST, SOURCE_BUSY. */
+  foothold(request: FootholdRequest, signal: AbortSignal): Promise<Foothold>;
   /** Removes whatever Changeover made at the source (slot, publication). For `--restart` and for leaving.
    *  Throws SOURCE_SLOT_BUSY while a reader is connected. */
   forget(signal: AbortSignal): Promise<void>;

@@ -1,7 +1,7 @@
 import type { Key } from '../change/key.ts';
 import { cells, type Row } from '../change/row.ts';
 import type { Table } from '../change/table.ts';
-import type { Carried, Question } from '../change/view.ts';
+import type { Carried, Digest, Question, View } from '../change/view.ts';
 import { type Difference, differences, differing, rowsOf } from './difference.ts';
 import type { Stand } from './stand.ts';
 
@@ -24,24 +24,46 @@ const bucketsMax = 65_536;
 const rowBytesMin = 60;
 
 /** Compares one table at a stand: digests of both sides, and the rows of what differs. */
-export async function compare({ source, target }: Stand, { table, rows, bytes, masked }: Carried): Promise<Compared> {
+export async function compare(
+  { source, target }: Pick<Stand, 'source' | 'target'>,
+  { table, rows, bytes, masked }: Carried,
+): Promise<Compared> {
   const lacks = await target.lacks(table);
   if (lacks !== undefined) return { rows, lacks, differences: [], isAll: false };
-  const here = masked || (await source.hashing()) !== (await target.hashing());
-  const question: Question = { table, buckets: bucketsFor(rows > 0 ? rows : bytes / rowBytesMin), here };
+  const question = await questionOf([source, target], { table, rows, bytes, masked });
   const [there, ours] = await Promise.all([source.digests(question), target.digests(question)]);
   const wrong = differing(there, ours);
   const found = { rows: rowsOf(there), lacks: undefined };
   if (wrong.length === 0) return { ...found, differences: [], isAll: true };
-  const listed: number[] = [];
-  let count = 0;
-  for (const bucket of wrong) {
-    count += Math.max(there.get(bucket)?.rows ?? 0, ours.get(bucket)?.rows ?? 0);
-    if (listed.length > 0 && count > listedMax) break;
-    listed.push(bucket);
-  }
+  const [listed = []] = listings(wrong, [there, ours]);
   const [left, right] = await Promise.all([source.hashes(question, listed), target.hashes(question, listed)]);
   return { ...found, differences: differences(left, right), isAll: listed.length === wrong.length };
+}
+
+/** How these sides are asked of a table. */
+export async function questionOf(sides: readonly View[], { table, rows, bytes, masked }: Carried): Promise<Question> {
+  const hashing = new Set<string>();
+  for (const side of sides) hashing.add(await side.hashing());
+  return { table, buckets: bucketsFor(rows > 0 ? rows : bytes / rowBytesMin), here: masked || hashing.size > 1 };
+}
+
+/** Buckets whose rows are listed at once, one run after the other. */
+export function* listings(
+  buckets: readonly number[],
+  sides: readonly ReadonlyMap<number, Digest>[],
+): Generator<readonly number[]> {
+  let listed: number[] = [];
+  let count = 0;
+  for (const bucket of buckets) {
+    const rows = Math.max(...sides.map((side) => side.get(bucket)?.rows ?? 0));
+    if (listed.length > 0 && count + rows > listedMax) {
+      yield listed;
+      [listed, count] = [[], 0];
+    }
+    listed.push(bucket);
+    count += rows;
+  }
+  if (listed.length > 0) yield listed;
 }
 
 /** A power of two, so that a bucket is some bits of a hash. */

@@ -125,6 +125,7 @@ export const source: SourceInspector = {
   arm: () => Promise.resolve(),
   forget: () => Promise.resolve(),
   abandon: () => Promise.resolve(),
+  foothold: failing('SOURCE_BUSY', 'no slot is free'),
 };
 
 export const target: TargetInspector = {
@@ -181,6 +182,17 @@ export const houseWith = (changes: Partial<House> = {}): House => ({
     yield { kind: 'whole', stream: 'stream-1', first: offset(0), state: { next: offset(2), end: at(1000) }, total };
   },
   keyRing: () => Promise.resolve(ring()),
+  resync: (_configuration, { dryRun, onTable }) => {
+    const table = { schema: 'public', name: 'orders', identity: 'key', columns: [] } as const;
+    const tables = [
+      { table, how: 'rows', rows: 1204 },
+      { table: { ...table, name: 'lines' }, how: 'equal', rows: 0 },
+    ] as const;
+    tables.forEach(onTable);
+    const proof = [{ site: 'dublin', equal: 2, rows: 41_234, different: [], notChecked: [] }];
+    const told = { why: 'london keeps nothing for us', from: at(1000), to: at(2000), tables };
+    return Promise.resolve({ ...told, proof: dryRun ? undefined : proof });
+  },
   run: (_configuration, { report }) => Promise.resolve(report('at work')),
   demo: () => Promise.resolve(0),
   ...changes,

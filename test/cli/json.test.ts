@@ -63,6 +63,7 @@ const answers: readonly (readonly [readonly string[], string, ReturnType<typeof 
   [['verify', '--values'], 'changeover.verify/1', differingHouse()],
   [['repair', '--dry-run'], 'changeover.repair/1', differingHouse()],
   [['set-aside', 'orders'], 'changeover.set-aside/1', differingHouse()],
+  [['resync'], 'changeover.resync/1', houseWith()],
   [['snapshot', 'orders'], 'changeover.snapshot/1', differingHouse()],
   [['switchover', '--to', 'dublin', '--dry-run'], 'changeover.switchover.dry-run/1', houseWith()],
   [['failover', '--to', 'dublin', '--dry-run'], 'changeover.failover.dry-run/1', houseWith()],

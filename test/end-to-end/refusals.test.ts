@@ -34,7 +34,7 @@ test('a slot that was dropped stops the lane with nothing skipped, and a new cop
   const before = await digests(story.sides.secondary);
   await run(story.sides.primary, `SELECT pg_drop_replication_slot('${await slotOf(story)}')`);
   await story.write(10);
-  assert.match(await story.refused(), /^SOURCE_SLOT_LOST .*\nhint: .*--restart/);
+  assert.match(await story.refused(), /^SOURCE_SLOT_LOST .*\nhint: .*changeover resync/);
   assert.deepEqual(await digests(story.sides.secondary), before);
   await startsOver(story);
 });
@@ -45,7 +45,7 @@ test('a slot that the primary gave up for its disk stops the lane with nothing s
   await run(primary, `ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'`, 'SELECT pg_reload_conf()');
   for (let switched = 0; switched < 3; switched += 1)
     await run(primary, 'SELECT pg_switch_wal()', `SELECT pg_logical_emit_message(false, 'x', 'y')`, 'CHECKPOINT');
-  assert.match(await story.refused(), /^SOURCE_SLOT_LOST .*\nhint: .*--restart/);
+  assert.match(await story.refused(), /^SOURCE_SLOT_LOST .*\nhint: .*changeover resync/);
   await run(primary, 'ALTER SYSTEM RESET max_slot_wal_keep_size', 'SELECT pg_reload_conf()');
   await startsOver(story);
 });

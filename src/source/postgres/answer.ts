@@ -1,9 +1,8 @@
 import { type Answer, type Ask, answerMessage, refusalMessage } from '../../change/ask.ts';
 import type { Batch, Change, Commit } from '../../change/change.ts';
 import { bytesOf } from '../../change/codec.ts';
-import type { Key } from '../../change/key.ts';
+import { keyOf, keyRow } from '../../change/key.ts';
 import type { Position } from '../../change/position.ts';
-import { cells, type Row, rowOf } from '../../change/row.ts';
 import { type Table, tableName } from '../../change/table.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
 import { rangeSql } from '../../engine/postgres/range.ts';
@@ -98,15 +97,6 @@ async function answerRows(
     ...Array.from(rows.values(), (after) => ({ kind: 'insert' as const, table, after })),
   ];
   await finish(options, { starts: true, changes }, { answer: 'rows', id, rows: rows.size });
-}
-
-const keyOf = (table: Table, row: Row): Key =>
-  [...cells(row)].flatMap((cell, place) => (table.columns[place]?.key ? [String(cell)] : []));
-
-/** A row of which only the key is known. */
-function keyRow(table: Table, key: Key): Row {
-  const left = key.values();
-  return rowOf(table.columns.map((column) => (column.key ? Buffer.from(left.next().value ?? '') : null)));
 }
 
 async function answerTable(

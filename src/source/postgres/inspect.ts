@@ -13,6 +13,7 @@ import { checkSource } from './check.ts';
 import type { Wanted } from './coverage.ts';
 import { removeTriggers } from './ddl/install.ts';
 import type { Excerpts } from './excerpt.ts';
+import { takeFoothold } from './foothold.ts';
 import { namesOf } from './names.ts';
 import { readProfile } from './profile.ts';
 import { dropSlot } from './slot.ts';
@@ -49,6 +50,8 @@ export function openSourceInspector(options: SourceInspectorOptions): SourceInsp
     },
     profile: (signal) => session.use((connection) => readProfile(connection, wanted), signal),
     arm: (signal) => session.use((connection) => arm(connection, { slot, publication, wanted, excerpts }), signal),
+    foothold: (request, signal) =>
+      takeFoothold({ connecting, slot, publication, wanted, excerpts, ...request }, signal),
     forget: (signal) => session.use((connection) => forget(connection, { slot, publication }), signal),
     async check(signal) {
       const options = { connect: connecting, slot, publication, wanted, excerpts, walBudgetBytes, now };

@@ -100,8 +100,10 @@ export async function endBackend(open: () => Promise<Connection>, backend: strin
   }
 }
 
+const restartHint =
+  'The secondary has what this server never had. Look it through, then start over with a new copy: changeover replicate --restart.';
 const promotedHint =
-  'Start over with a new copy: changeover replicate --restart. From PostgreSQL 17 on a standby with sync_replication_slots keeps our slot.';
+  'Copy only what differs: changeover resync. From PostgreSQL 17 on a standby with sync_replication_slots keeps our slot.';
 
 /** Proves that the source still holds every change after `after` (invariant 5). Throws SOURCE_SLOT_LOST, SOURCE_POSITION_LOST. */
 export function proveReachable(
@@ -130,10 +132,15 @@ export function proveReachable(
       `Slot ${name} stands at ${formatLsn(slot.confirmed)}, the log ends before it at ${after.token}: what lies between is gone`,
     );
   }
-  if (history.end < after.order) {
-    throw new ChangeoverError(
-      'SOURCE_POSITION_LOST',
-      `The primary's own log ends at ${formatLsn(history.end)}, before ${after.token}, which was captured already: it lost transactions`,
-    );
-  }
+  proveNotBehind(after, history);
+}
+
+/** Throws SOURCE_POSITION_LOST. */
+export function proveNotBehind(after: Position, history: History): void {
+  if (history.end >= after.order) return;
+  throw new ChangeoverError(
+    'SOURCE_POSITION_LOST',
+    `The primary's own log ends at ${formatLsn(history.end)}, before ${after.token}, which was captured already: it lost transactions`,
+    { hint: restartHint },
+  );
 }

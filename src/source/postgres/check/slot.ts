@@ -25,7 +25,7 @@ export function checkSlot({ slot, server }: SourceFacts, name: string, walBudget
         severity: 'blocker',
         check: 'slot-lost',
         message: `Replication slot ${name} is lost${slot.reason === null ? '' : ` (${slot.reason})`}: the primary removed log that we had not read`,
-        cure: `${drop}\n-- then take a new copy: changeover replicate --restart`,
+        cure: '-- Copy only what differs:\n-- changeover resync',
         code: 'SOURCE_SLOT_LOST',
       },
     ];
