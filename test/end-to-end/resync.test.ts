@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { readdir, rm } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { run } from '../servers/postgres.ts';
+import { open, run } from '../servers/postgres.ts';
 import { until } from './program.ts';
 import { assertEqual, digests } from './sides.ts';
 import { openStory, type Story } from './world.ts';
@@ -161,6 +161,35 @@ test('a secondary that needs what the log forgot comes back by what differs', as
   assert.equal(done.verdict, 'RESYNCED');
   await assertEqual(sides);
   await story.replicate();
+  await story.write(5);
+  await story.settles();
+});
+
+test('a primary that keeps too much for us is let go of where over_budget says so, and the lane comes back', async () => {
+  await using story = await openStory();
+  const { desk, sides, name } = story;
+  const sites = { primary: { postgres: sides.primary }, secondary: { postgres: sides.secondary } };
+  const limits = { wal_budget: '16MB', over_budget: 'release', heartbeat: '200ms' };
+  await writeFile(join(desk.folder, 'changeover.yaml'), JSON.stringify({ name, sites, primary: 'primary', ...limits }));
+  const running = desk.start('run');
+  await story.settles();
+  {
+    // As long as it is open, its log is kept, captured or not.
+    await using holder = await open(sides.primary);
+    await holder.rows('BEGIN');
+    await holder.rows('SELECT pg_current_xact_id()');
+    await run(sides.primary, `SELECT pg_logical_emit_message(true, 'app', repeat('x', 20000000))`);
+    const { exitCode, err } = await running.ended();
+    assert.equal(exitCode, 1);
+    assert.match(err, /^SOURCE_SLOT_RELEASED primary kept .* of WAL for us, of 16\.0 MB.*\nhint: .*changeover resync/);
+  }
+  const slots = `SELECT count(*) FROM pg_replication_slots WHERE slot_name ~ '${name}$'`;
+  assert.deepEqual(await run(sides.primary, slots), [['0']]);
+  await story.write(5);
+  const { verdict, sentence } = await desk.ask('status');
+  assert.deepEqual([verdict, /SOURCE_SLOT_RELEASED/.test(String(sentence))], ['STOPPED', true], String(sentence));
+  assert.equal((await desk.ask('resync')).verdict, 'RESYNCED');
+  desk.start('run');
   await story.write(5);
   await story.settles();
 });
