@@ -1,13 +1,6 @@
 import { main as commandLine } from './cli/command-line.ts';
 import type { House } from './cli/house.ts';
-import {
-  openBrokerInspector,
-  openHelm,
-  openReader,
-  openSourceInspector,
-  openTargetInspector,
-  verifyBroker,
-} from './main/adapters.ts';
+import * as adapters from './main/adapters.ts';
 import { immovable, runAgents } from './main/agents.ts';
 import { prepare } from './main/prepare.ts';
 import { resyncLane } from './main/resync.ts';
@@ -15,18 +8,18 @@ import { openKeyRing } from './main/seal.ts';
 
 /* The composition root: puts the adapters behind the ports and the agents under one signal. It decides nothing. */
 const house: House = {
-  sourceInspector: (configuration, site) => openSourceInspector(configuration, site),
-  targetInspector: (configuration, site) => openTargetInspector(configuration, site),
-  helm: (configuration, at) => openHelm(configuration, at),
+  sourceInspector: (configuration, site) => adapters.openSourceInspector(configuration, site),
+  targetInspector: (configuration, site) => adapters.openTargetInspector(configuration, site),
+  helm: (configuration, at) => adapters.openHelm(configuration, at),
   immovable,
-  brokerInspector: (configuration) => openBrokerInspector(configuration),
-  logReader: openReader,
-  verifyLog: verifyBroker,
+  brokerInspector: (configuration) => adapters.openBrokerInspector(configuration),
+  logReader: adapters.openReader,
+  verifyLog: adapters.verifyBroker,
   keyRing: async ({ seal }) => seal && openKeyRing(seal),
   resync: resyncLane,
   async run(configuration, { restart, ...options }, signal) {
     await prepare(house, { configuration, restart, ...options }, signal);
-    await runAgents({ configuration, ...options }, signal);
+    await runAgents({ configuration, adapters, ...options }, signal);
   },
   async demo(options, signal) {
     const { demo } = await import('./demo/demo.ts');

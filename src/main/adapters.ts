@@ -15,6 +15,17 @@ import { checkSeal, entryOpening, sealedBroker, sealedReader } from './seal.ts';
 
 /* Which adapter stands behind each port. The only file that names them; each is loaded when it is needed. */
 
+/** What the agents of a process, and its coordinator, open. */
+export interface Adapters {
+  readonly openSource: typeof openSource;
+  readonly openTarget: typeof openTarget;
+  readonly openSourceInspector: typeof openSourceInspector;
+  readonly openTargetInspector: typeof openTargetInspector;
+  readonly openHelm: typeof openHelm;
+  readonly openBroker: typeof openBroker;
+  readonly openReader: typeof openReader;
+}
+
 const wantedOf =
   ({ tables }: Configuration) =>
   (table: { schema: string; name: string }): boolean =>

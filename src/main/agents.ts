@@ -5,18 +5,17 @@ import { coordinate } from '../control/coordinate.ts';
 import type { Reach } from '../control/crew.ts';
 import { type Journal, openJournal } from '../control/journal.ts';
 import { firstStanding } from '../control/state.ts';
-import { openBroker, openHelm, openReader, openSourceInspector, openTargetInspector } from './adapters.ts';
 import { type AgentsOptions, OwnCrew } from './crew.ts';
 
 /** Runs agents until `signal` aborts, and beside capture the coordinator, who moves the lead when asked to. Throws the error of an agent
  *  that fails for good at its first try at once, of the others when all have stopped. */
 export async function runAgents(options: AgentsOptions, signal: AbortSignal): Promise<void> {
-  const { configuration, roles } = options;
+  const { configuration, adapters, roles } = options;
   await using opened = new AsyncDisposableStack();
   const stop = new AbortController();
   const both = AbortSignal.any([signal, stop.signal]);
-  const broker = roles.includes('capture') ? opened.use(await openBroker(configuration, both)) : undefined;
-  const journal = broker && (await journalOf(configuration, broker, both));
+  const broker = roles.includes('capture') ? opened.use(await adapters.openBroker(configuration, both)) : undefined;
+  const journal = broker && (await journalOf(options, broker, both));
   const writer = journal ? () => journal.writer() : broker && (() => shared(broker));
   const crew = opened.use(new OwnCrew({ ...options, writer }, both));
   const work = journal
@@ -31,10 +30,14 @@ export async function runAgents(options: AgentsOptions, signal: AbortSignal): Pr
 }
 
 /** Only our own log has a coordinator so far: over another broker the lead stays where the configuration has it. */
-function journalOf(configuration: Configuration, broker: Broker, signal: AbortSignal): Promise<Journal> | undefined {
+function journalOf(
+  { configuration, adapters }: AgentsOptions,
+  broker: Broker,
+  signal: AbortSignal,
+): Promise<Journal> | undefined {
   const { folder, primary, broker: plan } = configuration;
   if (plan.kind !== 'log') return undefined;
-  const reader = (inner: AbortSignal): Promise<BrokerReader> => openReader(configuration, inner);
+  const reader = (inner: AbortSignal): Promise<BrokerReader> => adapters.openReader(configuration, inner);
   return openJournal({ broker, openReader: reader, folder, leader: primary }, signal);
 }
 
@@ -54,17 +57,20 @@ interface Coordination extends AgentsOptions {
   readonly crew: OwnCrew;
 }
 
-function coordination({ configuration, journal, crew, report }: Coordination, signal: AbortSignal): Promise<void> {
+function coordination(
+  { configuration, adapters, journal, crew, report }: Coordination,
+  signal: AbortSignal,
+): Promise<void> {
   const { folder, sites, guard, heartbeatMs: watchMs } = configuration;
   const reach: Reach = {
-    helm: (site, side) => openHelm(configuration, { site, side }),
-    source: (site) => openSourceInspector(configuration, site),
-    target: (site) => openTargetInspector(configuration, site),
+    helm: (site, side) => adapters.openHelm(configuration, { site, side }),
+    source: (site) => adapters.openSourceInspector(configuration, site),
+    target: (site) => adapters.openTargetInspector(configuration, site),
   };
   return coordinate(
     {
       journal,
-      openReader: (inner) => openReader(configuration, inner),
+      openReader: (inner) => adapters.openReader(configuration, inner),
       crew,
       reach,
       folder,

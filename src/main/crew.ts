@@ -10,12 +10,13 @@ import type { Standing } from '../control/state.ts';
 import { ChangeoverError, isCode } from '../error.ts';
 import { supervise } from '../flow/supervise.ts';
 import { subscribe } from '../telemetry.ts';
-import { openReader, openSource, openSourceInspector, openTarget, siteOf } from './adapters.ts';
+import { type Adapters, siteOf } from './adapters.ts';
 import { type BudgetOptions, withinBudget } from './budget.ts';
 import { LifeTold, type Report } from './life.ts';
 
 export interface AgentsOptions {
   readonly configuration: Configuration;
+  readonly adapters: Adapters;
   readonly roles: readonly Role[];
   /** Only the apply agent of this site; default of all secondaries. */
   readonly site?: string;
@@ -101,14 +102,14 @@ export class OwnCrew implements Crew, AsyncDisposable {
   }
 
   #agentsOf({ leader, epoch, stranded }: Standing): ReadonlyMap<string, Agent> {
-    const { configuration, roles, site: only, writer } = this.#options;
+    const { configuration, adapters, roles, site: only, writer } = this.#options;
     const agents = new Map<string, Agent>();
     if (roles.includes('capture') && writer)
-      agents.set(`capture ${leader} ${epoch}`, captureAgent(configuration, { leader, epoch, writer }));
+      agents.set(`capture ${leader} ${epoch}`, captureAgent({ configuration, adapters }, { leader, epoch, writer }));
     if (!roles.includes('apply')) return agents;
     for (const site of configuration.sites) {
       if (site.name === leader || stranded.includes(site.name) || (only ?? site.name) !== site.name) continue;
-      agents.set(`apply ${site.name}`, applyAgent(configuration, site));
+      agents.set(`apply ${site.name}`, applyAgent({ configuration, adapters }, site));
     }
     return agents;
   }
@@ -142,10 +143,10 @@ export class OwnCrew implements Crew, AsyncDisposable {
   }
 
   #budgetOf({ name: primary }: Site): BudgetOptions {
-    const { configuration, report } = this.#options;
+    const { configuration, adapters, report } = this.#options;
     return {
       primary,
-      source: () => openSourceInspector(configuration, primary),
+      source: () => adapters.openSourceInspector(configuration, primary),
       budgetBytes: configuration.walBudgetBytes,
       over: configuration.overBudget,
       everyMs: configuration.heartbeatMs,
@@ -160,36 +161,38 @@ interface Lead {
   readonly writer: () => Broker;
 }
 
-function captureAgent(configuration: Configuration, { leader, epoch, writer }: Lead): Agent {
+type Place = Pick<AgentsOptions, 'configuration' | 'adapters'>;
+
+function captureAgent({ configuration, adapters }: Place, { leader, epoch, writer }: Lead): Agent {
   const site = siteOf(configuration, leader);
   return {
     role: 'capture',
     site,
     async run(progressed, signal) {
-      await using source = await openSource(configuration, site);
+      await using source = await adapters.openSource(configuration, site);
       await using broker = writer();
-      const reader = (inner: AbortSignal): Promise<BrokerReader> => openReader(configuration, inner);
+      const reader = (inner: AbortSignal): Promise<BrokerReader> => adapters.openReader(configuration, inner);
       await capture({ source, broker, openReader: reader, epoch, progressed }, signal);
     },
   };
 }
 
-function applyAgent(configuration: Configuration, site: Site): Agent {
+function applyAgent({ configuration, adapters }: Place, site: Site): Agent {
   return {
     role: 'apply',
     site,
     async run(progressed, signal) {
-      await using broker = await begun(configuration, signal);
-      await using target = await openTarget(configuration, site, signal);
+      await using broker = await begun({ configuration, adapters }, signal);
+      await using target = await adapters.openTarget(configuration, site, signal);
       await apply({ broker, target, consumer: site.name, progressed }, signal);
     },
   };
 }
 
 /** At a remote broker an apply agent may be there before the stream is: capture runs elsewhere, or has not reached the broker yet. */
-async function begun(configuration: Configuration, signal: AbortSignal): Promise<BrokerReader> {
+async function begun({ configuration, adapters }: Place, signal: AbortSignal): Promise<BrokerReader> {
   try {
-    return await openReader(configuration, signal);
+    return await adapters.openReader(configuration, signal);
   } catch (cause) {
     if (configuration.broker.kind === 'log' || !isCode(cause, 'BROKER_EMPTY')) throw cause;
     throw new ChangeoverError('BROKER_UNREACHABLE', 'The stream has not begun yet', {
