@@ -7,6 +7,7 @@ import { assess, covered } from '../control/loss.ts';
 import { keptSightings } from '../control/sightings.ts';
 import { bytesWords, countWords, durationWords } from '../control/words.ts';
 import { ChangeoverError } from '../error.ts';
+import { machineTime } from '../flow/machine-time.ts';
 import { aligned, outJson, paint, type Session } from './desk.ts';
 import type { ExitCode } from './failure.ts';
 import { type ConfiguredOptions, configurationFor, sitesMeant } from './lane.ts';
@@ -65,7 +66,7 @@ async function preview({ house, signal }: Session, configuration: Configuration,
   const toApply = { entries: held.next - from, bytes: await held.bytesFrom(from) };
   const kept = await keptSightings(configuration.folder, configuration.primary);
   const sightings = held.end ? covered(kept, held.end) : kept;
-  return assess({ sightings, tail: held.end, toApply, nowMs: Date.now() });
+  return assess({ sightings, tail: held.end, toApply, nowMs: Date.now(), machine: machineTime() });
 }
 
 function show({ desk }: Session, { from, to, loss }: { from: string; to: string; loss: Loss }): void {

@@ -4,6 +4,7 @@ import type { Loss } from '../change/control.ts';
 import { nextOffset } from '../change/position.ts';
 import { ChangeoverError, unreachable } from '../error.ts';
 import { backoffMs } from '../flow/backoff.ts';
+import { machineTime } from '../flow/machine-time.ts';
 import type { Crew, Reach } from './crew.ts';
 import { type Command, decide, type Occurrence, type Request } from './decide.ts';
 import { Deeds } from './deeds.ts';
@@ -230,7 +231,8 @@ class Coordinator {
     const from = checkpoint ? nextOffset(checkpoint.offset) : held.first;
     const toApply = { entries: held.next - from, bytes: await held.bytesFrom(from) };
     const sightings = await this.watch.sightings();
-    return assess({ sightings, tail: await journal.tail(), toApply, nowMs: this.#clock() });
+    const tail = await journal.tail();
+    return assess({ sightings, tail, toApply, nowMs: this.#clock(), machine: machineTime() });
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Loss } from '../change/control.ts';
 import type { Position } from '../change/position.ts';
+import type { MachineTime } from '../flow/machine-time.ts';
 
 /** What one look at the primary said. */
 export interface Seen {
@@ -7,6 +8,8 @@ export interface Seen {
   readonly transactions: bigint;
   /** By our clock, before the question went out: what was committed by then is at or before `position`. */
   readonly atMs: number;
+  /** The same moment. Undefined: nobody noted it so. */
+  readonly machine: MachineTime | undefined;
 }
 
 /** The looks at a primary, as far as they still say something. */
@@ -42,11 +45,12 @@ export interface Assessment {
   readonly tail: Position | undefined;
   readonly toApply: Loss['toApply'];
   readonly nowMs: number;
+  readonly machine: MachineTime;
 }
 
 /** What would be lost if the secondary led from here. Capture must be held: then nothing is on its way to the log. The bound in time
  *  holds whatever the primary did after the last look; what is counted is only what that look knew (invariant 10). Pure. */
-export function assess({ sightings, tail, toApply, nowMs }: Assessment): Loss {
+export function assess({ sightings, tail, toApply, nowMs, machine }: Assessment): Loss {
   const { last, covered: inLog } = sightings;
   const bytes = last && tail?.origin === last.position.origin ? last.position.order - tail.order : undefined;
   const known =
@@ -61,6 +65,15 @@ export function assess({ sightings, tail, toApply, nowMs }: Assessment): Loss {
     notDurableBytes: 0,
     known,
     coveredAtMs: inLog?.atMs,
-    boundMs: inLog && Math.max(0, nowMs - inLog.atMs),
+    boundMs: inLog && agoMs(inLog, { atMs: nowMs, machine }),
   };
+}
+
+type Moment = Pick<Seen, 'atMs' | 'machine'>;
+
+/** Invariant 16: a clock that was set back must not make the bound smaller. Of the clock on the wall and the machine's own counting the
+ *  one counts that says longer. Where the machine began anew in between, there is only the one that may have been set: then nobody knows. */
+function agoMs(then: Moment, now: Moment): number | undefined {
+  if (then.machine === undefined || then.machine.boot !== now.machine?.boot) return undefined;
+  return Math.max(0, now.atMs - then.atMs, now.machine.upMs - then.machine.upMs);
 }

@@ -1,5 +1,6 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { MachineTime } from '../flow/machine-time.ts';
 import { noSightings, type Seen, type Sightings } from './loss.ts';
 import { readPosition, type WrittenPosition } from './standing.ts';
 
@@ -27,6 +28,7 @@ interface WrittenSeen {
   readonly position: WrittenPosition;
   readonly transactions: string;
   readonly atMs: number;
+  readonly machine?: MachineTime;
 }
 
 /** None, where nobody looked at this leader or it cannot be read: then a failover says that it does not know. */
@@ -42,8 +44,9 @@ export async function keptSightings(folder: string, leader: string): Promise<Sig
   }
 }
 
-const seenIn = ({ position, transactions, atMs }: WrittenSeen): Seen => ({
+const seenIn = ({ position, transactions, atMs, machine }: WrittenSeen): Seen => ({
   position: readPosition(position),
   transactions: BigInt(transactions),
   atMs,
+  machine,
 });

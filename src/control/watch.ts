@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { BrokerReader } from '../broker/broker.ts';
 import type { SequenceValue } from '../change/control.ts';
 import { ChangeoverError } from '../error.ts';
+import { machineTime } from '../flow/machine-time.ts';
 import type { Helm } from '../helm/helm.ts';
 import type { Journal } from './journal.ts';
 import { covered, noSightings, type Sightings, sighted } from './loss.ts';
@@ -90,10 +91,10 @@ export class Watch {
   async #look(helm: Helm, signal: AbortSignal): Promise<void> {
     const { journal, folder, clock } = this.#options;
     const { standing } = journal;
-    const atMs = clock();
+    const [atMs, machine] = [clock(), machineTime()];
     const { position, transactions, sequences } = await helm.sight(signal);
     if (journal.standing !== standing) return;
-    this.#sightings = sighted(this.#sightings, { position, transactions, atMs });
+    this.#sightings = sighted(this.#sightings, { position, transactions, atMs, machine });
     const tail = await journal.tail();
     if (tail) this.#sightings = covered(this.#sightings, tail);
     await keepSightings(folder, standing.leader, this.#sightings);

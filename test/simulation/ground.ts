@@ -1,4 +1,5 @@
 import diagnostics from 'node:diagnostics_channel';
+import files from 'node:fs';
 import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import timers from 'node:timers/promises';
@@ -17,6 +18,8 @@ const real = {
   now: Date.now.bind(Date),
   uptime: performance.now.bind(performance),
   random: Math.random.bind(Math),
+  readFileSync: files.readFileSync,
+  monotonic: process.hrtime.bigint.bind(process.hrtime),
   channel: diagnostics.channel,
 };
 
@@ -48,6 +51,17 @@ const channel = (name: string): unknown => {
   return there;
 };
 
+const uptime = (): bigint => {
+  const machine = running.getStore()?.machine;
+  return machine ? BigInt(Math.floor((machine.scheduler.nowMs - machine.bootedAtMs) * 1e6)) : real.monotonic();
+};
+
+/** Of what is read so, a simulated machine has only the name of its boot. */
+const readFileSync = (...given: Parameters<typeof files.readFileSync>): unknown => {
+  const machine = running.getStore()?.machine;
+  return machine ? `boot at ${machine.bootedAtMs}` : real.readFileSync(...given);
+};
+
 /** In a simulated process `simulated`, else what was there before. */
 function divert(
   name: 'mkdir' | 'readdir' | 'readFile' | 'rename' | 'rm' | 'writeFile',
@@ -68,6 +82,8 @@ const reading = (read: (disk: Disk) => unknown): Promise<unknown> => {
 /** From here on, for whoever imports these after or before. */
 export function layGround(): void {
   Object.assign(diagnostics, { channel });
+  Object.assign(files, { readFileSync });
+  Object.assign(process.hrtime, { bigint: uptime });
   Object.assign(timers, { setTimeout: sleep, setImmediate: turn });
   Object.assign(AbortSignal, { timeout });
   Date.now = () => running.getStore()?.machine.clock.readMs() ?? real.now();

@@ -13,6 +13,8 @@ export interface Machine {
   readonly chance: Chance;
   readonly clock: WallClock;
   readonly disk: Disk;
+  /** When it began to run. */
+  bootedAtMs: number;
 }
 
 /** As node:diagnostics_channel has it. */

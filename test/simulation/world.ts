@@ -94,7 +94,7 @@ export class World {
     this.#chance = new Chance(seed);
     const { scheduler } = this;
     const chance = new Chance(seed + 1_000_000_007);
-    this.machine = { scheduler, chance, clock: this.clock, disk: new Disk(chance) };
+    this.machine = { scheduler, chance, clock: this.clock, disk: new Disk(chance), bootedAtMs: 0 };
     this.sites = [new Database('london', chance), new Database('dublin', chance)];
     const databases = new Map(this.sites.map((site) => [site.name, site]));
     const readAt = (wallMs: number): number | undefined => this.clock.shownAt(wallMs);
@@ -138,6 +138,7 @@ export class World {
     this.#stray?.die();
     agents?.die();
     this.machine.disk.losePower();
+    this.machine.bootedAtMs = this.scheduler.nowMs;
     if (agents) this.#log.losePower(agents);
     this.scheduler.after(awayMs, () => this.#start());
   }
