@@ -145,6 +145,7 @@ class Coordinator {
 
   /** A step until it is done, fails, or a request goes before it. */
   async #perform(step: Step, signal: AbortSignal): Promise<readonly Command[]> {
+    await this.watch.rest();
     const { move } = this.#standing;
     const stop = new AbortController();
     const msMax = move && move.stage !== 'cancelling' && !isPastNoReturn(move.stage) ? limitMs(move, step) : undefined;

@@ -28,6 +28,10 @@ export class Watch {
   #sightings: Sightings = noSightings;
   #leader: string | undefined;
   readonly #guarded = new Set<string>();
+  #helm: Helm | undefined;
+  /** The round under way, and what ends it. */
+  #round: Promise<void> = Promise.resolve();
+  #stop = new AbortController();
 
   constructor(options: WatchOptions) {
     this.#options = options;
@@ -35,34 +39,52 @@ export class Watch {
 
   /** Until `signal` aborts. Does nothing while the lead moves. */
   async run(signal: AbortSignal): Promise<void> {
-    const { journal, everyMs } = this.#options;
-    let helm: Helm | undefined;
     try {
       while (!signal.aborted) {
-        const { standing } = journal;
-        // Whatever a move left, it begins anew behind it.
-        if (helm && (standing.move || this.#leader !== standing.leader)) {
-          await helm[Symbol.asyncDispose]();
-          helm = undefined;
-        }
-        if (!standing.move && (await journal.tail()) !== undefined) {
-          try {
-            helm ??= await this.#begin(standing, signal);
-            await this.#look(helm, signal);
-            await this.#guard(standing, signal);
-          } catch (error) {
-            // A primary that is away is looked for again; capture is who complains of it.
-            if (!(error instanceof ChangeoverError) || error.code.startsWith('BROKER_')) throw error;
-          }
-          await this.#tidy(signal);
-        }
-        await sleep(everyMs, undefined, { signal });
+        const stop = new AbortController();
+        this.#stop = stop;
+        const round = this.#once(AbortSignal.any([signal, stop.signal]));
+        this.#round = round.catch(() => undefined);
+        await round.catch((error: unknown) => {
+          if (!stop.signal.aborted) throw error;
+        });
+        await sleep(this.#options.everyMs, undefined, { signal });
       }
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
-      await helm?.[Symbol.asyncDispose]();
+      await this.#letGo();
     }
+  }
+
+  /** Resolves once nothing of it is on its way to a site any more, and nothing will be while the lead moves. What began before the move
+   *  would open the old primary amid it, or shut the new one, if it came late. */
+  async rest(): Promise<void> {
+    this.#stop.abort();
+    await this.#round;
+  }
+
+  async #once(signal: AbortSignal): Promise<void> {
+    const { journal } = this.#options;
+    const { standing } = journal;
+    // Whatever a move left, it begins anew behind it.
+    if (standing.move || this.#leader !== standing.leader) await this.#letGo();
+    if (standing.move || (await journal.tail()) === undefined) return;
+    try {
+      this.#helm ??= await this.#begin(standing, signal);
+      await this.#look(this.#helm, signal);
+      await this.#guard(standing, signal);
+    } catch (error) {
+      // A primary that is away is looked for again; capture is who complains of it.
+      if (!(error instanceof ChangeoverError) || error.code.startsWith('BROKER_')) throw error;
+    }
+    await this.#tidy(signal);
+  }
+
+  async #letGo(): Promise<void> {
+    const helm = this.#helm;
+    this.#helm = undefined;
+    await helm?.[Symbol.asyncDispose]();
   }
 
   /** All that is known of the leader, as far as the log is now. */

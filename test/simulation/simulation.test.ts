@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { World } from './world.ts';
 
 /** Of the seeds that `npm run simulate` goes through, as many as take a few seconds. */
-const seeds = 150;
+const seeds = 120;
 
 test('whatever goes wrong, every invariant holds', async () => {
   const counts = new Map<string, number>();

@@ -47,6 +47,15 @@ export function tell(world: World, chance: Chance): void {
   for (let more = chance.between(0, 4); more > 0; more -= 1)
     at(chance.between(0, troubledMs), () => strike(world, chance));
   if (chance.is(0.15)) at(chance.between(500, 6000), () => world.startStray());
+  // What a fresh coordinator says first is still on its way when the move begins.
+  if (chance.is(0.15))
+    at(chance.between(1000, 4000), () => {
+      const leader = world.sites.find(({ name }) => name === world.checks.leader) ?? world.sites[0];
+      const to = world.sites.find((site) => site !== leader)?.name ?? '';
+      world.kill(1);
+      at(chance.between(2, 20), () => world.cut(leader, ['toMs'], chance.between(100, 900)));
+      at(chance.between(2, 60), () => ask((id) => ({ id, what: 'switchover', to })));
+    });
 }
 
 /** The leader is gone for longer than anybody waits, or only we think so. */
