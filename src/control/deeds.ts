@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BrokerReader } from '../broker/broker.ts';
 import type { Comparison, ControlEvent } from '../change/control.ts';
-import { isBefore, isSame, type Position } from '../change/position.ts';
+import { isBefore, isSame, type Offset, type Position } from '../change/position.ts';
 import { assert, ChangeoverError, unreachable } from '../error.ts';
 import type { Helm } from '../helm/helm.ts';
 import type { Crew, Reach } from './crew.ts';
@@ -124,9 +124,11 @@ export class Deeds {
     const { reach, crew, journal } = this.#options;
     const tail = await journal.tail();
     await using target = await reach.target(move.to);
+    let stood: Offset;
     for (;;) {
       const { checkpoint } = await target.observe(signal);
       if (checkpoint && checkpoint.offset >= journal.next - 1) {
+        stood = checkpoint.offset;
         if (isSame(checkpoint.position, tail)) break;
         throw new ChangeoverError('CONTROL_NOT_EQUAL', `${move.to} has applied all of the log and stands elsewhere`);
       }
@@ -134,6 +136,7 @@ export class Deeds {
       await sleep(lookMs, undefined, { signal });
     }
     await crew.holdApply(move.to);
+    await this.#proveKept(move, stood, signal);
     await using helm = await reach.helm(move.to, 'secondary');
     if (move.what === 'failover') {
       const { sequences: values } = journal.standing;
@@ -145,6 +148,18 @@ export class Deeds {
     const { sequences: values } = await old.sight(signal);
     const sequences = await helm.raise({ values, beyond: 0 }, signal);
     return { event: { kind: 'proved', ...this.#told(move), comparison, sequences } };
+  }
+
+  /** Apply commits without waiting for the disk: a crash takes back what was seen there a moment ago. A mark is flushed, and with it all
+   *  before; what is there behind it, stays. */
+  async #proveKept({ to }: Move, stood: Offset, signal: AbortSignal): Promise<void> {
+    const { reach } = this.#options;
+    await using source = await reach.source(to);
+    await source.mark(signal);
+    await using target = await reach.target(to);
+    const { checkpoint } = await target.observe(signal);
+    if (!checkpoint || checkpoint.offset < stood)
+      throw new ChangeoverError('CONTROL_INTERRUPTED', `${to} crashed and lost what was applied there last`);
   }
 
   /** The stream goes on at a place of the new primary's log that is behind all that was applied there and before all that it will be

@@ -51,6 +51,8 @@ export class Checks {
   readonly #told = new Map<bigint, Told>();
   readonly #drawn = new Map<bigint, string>();
   #drawnMax = 0n;
+  /** For whoever strikes just then. */
+  onJournalled: (kind: ControlEvent['kind']) => void = () => undefined;
   /** How often each thing happened: a simulation in which nothing does proves nothing. */
   readonly counts = new Map<string, number>();
 
@@ -86,6 +88,7 @@ export class Checks {
   #journalled(event: ControlEvent, epoch: number): void {
     this.#options.trace(`log: ${event.kind} ${'id' in event ? event.id : ''} (epoch ${epoch})`);
     this.count(event.kind);
+    this.onJournalled(event.kind);
     const { move } = this;
     switch (event.kind) {
       case 'sampled':

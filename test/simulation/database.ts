@@ -56,6 +56,8 @@ export class Database {
   isCopied = false;
   /** Rows that were not as the stream has them. */
   drifted = 0;
+  /** What each table is said to take: too large ones are not compared while everybody waits. */
+  tableBytes = 1;
   isShut = false;
   sequence = 0n;
   slot: Slot | undefined;

@@ -55,7 +55,7 @@ export function openHelm(line: Line, checks: Checks): Helm {
         database.flush();
         return 1;
       }, signal),
-    sizes: (signal) => line.call(() => new Map(tables.map(({ name }) => [name, 1])), signal),
+    sizes: (signal) => line.call(() => new Map(tables.map(({ name }) => [name, database.tableBytes])), signal),
     digests: (names, signal) =>
       line.call(
         () => new Map(names.map((name) => [name, { rows: database.rows.size, digest: String(database.digest) }])),

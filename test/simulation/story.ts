@@ -46,7 +46,18 @@ export function tell(world: World, chance: Chance): void {
   }
   for (let more = chance.between(0, 4); more > 0; more -= 1)
     at(chance.between(0, troubledMs), () => strike(world, chance));
-  if (chance.is(0.15)) at(chance.between(500, 6000), () => world.startStray());
+  if (chance.is(0.25)) at(chance.between(500, 6000), () => world.startStray());
+  // What the secondary shows just before it leads is not on its disk.
+  const blinks = chance.is(0.4);
+  world.checks.onJournalled = (kind) => {
+    if (kind !== 'sealed' || !blinks) return;
+    const follower = world.sites.find(({ name }) => name !== world.checks.leader) ?? world.sites[1];
+    at(chance.between(20, 250), () => {
+      if (scheduler.nowMs > troubledMs) return;
+      world.trace(`fault: ${follower.name} crashes, and is back at once`);
+      world.crash(follower, chance.between(1, 4));
+    });
+  };
   // What a fresh coordinator says first is still on its way when the move begins.
   if (chance.is(0.15))
     at(chance.between(1000, 4000), () => {

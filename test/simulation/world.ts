@@ -103,6 +103,7 @@ export class World {
     for (const site of this.sites) this.#links.set(site, new Link());
     const [, dublin] = this.sites;
     dublin.isShut = true;
+    if (chance.is(0.6)) for (const site of this.sites) site.tableBytes = 2 ** 40;
     const application = new Chance(seed + 2_000_000_011);
     this.#applications = Array.from(
       { length: chance.between(1, 2) },
