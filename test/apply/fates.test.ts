@@ -10,7 +10,7 @@ const placed = (fates: Fates, ...cells: readonly (string | null)[]): number => {
 };
 
 /** Keys that have nothing in common. */
-const scattered = (key: number): string => createHash('md5').update(`${key}`).digest('latin1');
+const scattered = (key: number): string => createHash('md5').update(`${key}`).digest('base64');
 
 test('each key has a place of its own, also where its hash is that of another', () => {
   // Of so many, some share all 32 bits of the hash.
