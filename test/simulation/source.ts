@@ -192,6 +192,8 @@ export function openSourceInspector(line: Line): SourceInspector {
         signal,
         { twice: true },
       ),
+    foothold: notSimulated,
+    abandon: notSimulated,
     observe: notSimulated,
     ask: notSimulated,
     view: notSimulated,

@@ -264,6 +264,7 @@ export class World {
     guard: true,
     heartbeatMs: 500,
     walBudgetBytes: 2 ** 30,
+    overBudget: 'warn',
     lagMsMax: 10_000,
     silenceMsMax: 4000,
   };
