@@ -2,8 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { coalesce } from '../../src/apply/coalesce.ts';
-import type { Change } from '../../src/change/change.ts';
-import type { Table } from '../../src/change/table.ts';
 import { isCode } from '../../src/error.ts';
 import { histories, tables as historyTables } from '../apply/history.ts';
 import {
@@ -16,7 +14,6 @@ import {
   move,
   pairs,
   remove,
-  snapshotOf,
   truncate,
   unique,
   update,
@@ -269,145 +266,5 @@ export function folding(open: Open): void {
     await on.write(9, [update(items, '1', 'end'), update(pairs, '1', 'c', 'd')], 'net');
     assert.deepEqual(await on.there.content(items), content(['1', 'end']));
     assert.deepEqual(await on.there.content(pairs), content(['1', 'c', 'd']));
-  });
-}
-
-export function drifting(open: Open): void {
-  test('a row that is missing when it changes is written, and counted', async ({ signal }) => {
-    await using on = await prepared(open, [[items], [keyless]], signal);
-    await on.write(1, [insert(items, '1', 'a'), insert(items, '2', 'b'), insert(keyless, 'a', 'b')]);
-    await on.there.meddle([
-      remove(items, '1'),
-      { kind: 'delete', table: keyless, before: insert(keyless, 'a', 'b').after },
-    ]);
-    const whole = { before: insert(keyless, 'a', 'b').after, after: insert(keyless, 'a', 'c').after };
-    await on.write(2, [update(items, '1', 'c'), update(items, '2', 'd'), { kind: 'update', table: keyless, ...whole }]);
-    assert.deepEqual(await on.there.content(items), content(['1', 'c'], ['2', 'd']));
-    assert.deepEqual(await on.there.content(keyless), content(['a', 'c']));
-    assert.equal(await on.there.drifted(), 2);
-  });
-
-  test('a row that is missing when it goes is counted', async ({ signal }) => {
-    await using on = await prepared(open, [[items]], signal);
-    await on.write(1, [insert(items, '1', 'a'), insert(items, '2', 'b')]);
-    await on.there.meddle([remove(items, '1')]);
-    await on.write(2, [remove(items, '1'), remove(items, '2')]);
-    await on.write(3, [insert(items, '1', 'again')]);
-    assert.deepEqual(await on.there.content(items), content(['1', 'again']));
-    assert.equal(await on.there.drifted(), 1);
-  });
-
-  test('a missing row trips a net write', async ({ signal }) => {
-    await using on = await prepared(open, [[items]], signal);
-    for (const change of [update(items, '1', 'a'), remove(items, '1')])
-      await rejects(on.write(1, [change, insert(items, '2', 'b')], 'net'), 'TARGET_CONFLICT');
-    assert.deepEqual(await on.there.content(items), []);
-  });
-
-  test('a row in the way stops the lane, nothing is overwritten', async ({ signal }) => {
-    await using on = await prepared(open, [[items], [unique, ['code']]], signal);
-    await on.there.meddle([insert(items, '1', 'theirs'), insert(unique, '1', 'theirs')]);
-    for (const order of ['kept', 'net'] as const) {
-      await rejects(on.write(1, [insert(items, '1', 'ours')], order), 'TARGET_CONFLICT');
-      await rejects(on.write(1, [insert(unique, '2', 'theirs')], order), 'TARGET_CONFLICT');
-    }
-    assert.deepEqual(await on.there.content(items), content(['1', 'theirs']));
-  });
-
-  test('a row in the way is said to be, also where the next write notices it, and no way back of that one hides it', async ({
-    signal,
-  }) => {
-    await using on = await prepared(open, [[items], [pairs]], signal);
-    await on.there.meddle([insert(items, '1', 'theirs')]);
-    await using transaction = await on.target.begin(signal);
-    const swapped = [insert(pairs, '1', 'a', 'b')];
-    const writing = async (): Promise<void> => {
-      await write(transaction, [insert(items, '1', 'ours')], 'kept');
-      await write(transaction, swapped, 'net').catch(() => write(transaction, swapped, 'kept'));
-      await transaction.commit(checkpointAt(1));
-    };
-    await rejects(writing(), 'TARGET_CONFLICT');
-    assert.deepEqual(await on.there.content(pairs), []);
-  });
-
-  test('a missing row that its change does not hold whole stops the lane', async ({ signal }) => {
-    await using on = await prepared(open, [[pairs]], signal);
-    await rejects(on.write(1, [update(pairs, '1', 'a', 'unchanged')]), 'TARGET_DRIFT');
-    assert.deepEqual(await on.there.content(pairs), []);
-  });
-
-  test('a missing row is rebuilt from the row as it was, where that was sent whole', async ({ signal }) => {
-    const full: Table = { ...pairs, identity: 'full' };
-    await using on = await prepared(open, [[full]], signal);
-    const before = insert(full, '1', 'old', 'long').after;
-    await on.write(1, [{ ...update(full, '1', 'new', 'unchanged'), before }]);
-    assert.deepEqual(await on.there.content(full), content(['1', 'new', 'long']));
-    assert.equal(await on.there.drifted(), 1);
-  });
-}
-
-export function copying(open: Open): void {
-  test('a copy that goes on meets its own rows, lacks others, and none of that is drift', async ({ signal }) => {
-    await using on = await prepared(open, [[items], [unique, ['code']]], signal);
-    const copied = async (at: number, ...changes: Change[]): Promise<void> => {
-      await using transaction = await on.target.begin(signal);
-      await write(transaction, changes, 'kept');
-      await transaction.commit(checkpointAt(at, false));
-    };
-    await copied(1, snapshotOf(items, unique), block(items, ['1', 'a'], ['2', 'b']), block(unique, ['1', 'x']));
-    await copied(2, update(items, '2', 'later'), update(items, '3', 'c'), remove(items, '4'));
-    await copied(3, block(items, ['2', 'later'], ['3', 'c'], ['5', null]));
-    assert.deepEqual(await on.there.content(items), content(['1', 'a'], ['2', 'later'], ['3', 'c'], ['5', null]));
-    // Several blocks in one go, of which one meets rows of its own.
-    await copied(4, block(items, ['6', 'f']), block(items, ['5', 'e'], ['7', 'g']), block(unique, ['3', 'z']));
-    const all = content(['1', 'a'], ['2', 'later'], ['3', 'c'], ['5', 'e'], ['6', 'f'], ['7', 'g']);
-    assert.deepEqual(await on.there.content(items), all);
-    assert.deepEqual(await on.there.content(unique), content(['1', 'x'], ['3', 'z']));
-    assert.equal(await on.there.drifted(), 0);
-    await rejects(copied(5, block(items, ['8', 'h']), block(unique, ['2', 'x'])), 'TARGET_CONFLICT');
-    assert.deepEqual(await on.there.content(items), all);
-    await on.write(5, [update(items, '9', 'missing')]);
-    assert.equal(await on.there.drifted(), 1);
-  });
-
-  test('the rows of a snapshot arrive as they are', async ({ signal }) => {
-    await using on = await prepared(open, [[pairs], [keyless]], signal);
-    await on.write(1, [
-      snapshotOf(pairs, keyless),
-      block(pairs, ['1', 'a\tb\\', null], ['2', '', 'x\ny\r']),
-      block(keyless, ['🎞', null], ['🎞', null]),
-    ]);
-    assert.deepEqual(await on.there.content(pairs), content(['1', 'a\tb\\', null], ['2', '', 'x\ny\r']));
-    assert.deepEqual(await on.there.content(keyless), content(['🎞', null], ['🎞', null]));
-  });
-
-  test("a snapshot never empties a stranger's table, also not once a checkpoint is there", async ({ signal }) => {
-    await using on = await prepared(open, [[items], [pairs]], signal);
-    await on.there.meddle([insert(items, '1', 'theirs')]);
-    const snapshot = [snapshotOf(items, pairs), block(items, ['2', 'ours'])];
-    await rejects(on.write(1, snapshot), 'TARGET_NOT_EMPTY');
-    // The opening of a run is an entry of its own, and moves the checkpoint.
-    await on.write(1, []);
-    await rejects(on.write(2, snapshot), 'TARGET_NOT_EMPTY');
-    assert.deepEqual(await on.there.content(items), content(['1', 'theirs']));
-  });
-
-  test('a second snapshot empties what the first one filled, and only that', async ({ signal }) => {
-    await using on = await prepared(open, [[items], [pairs], [keyless]], signal);
-    await on.write(1, [snapshotOf(items, pairs), block(items, ['1', 'a']), block(pairs, ['1', 'a', 'b'])]);
-    await on.write(2, [insert(items, '2', 'b')]);
-    await on.write(3, [snapshotOf(items, pairs), block(items, ['3', 'c'])]);
-    assert.deepEqual(await on.there.content(items), content(['3', 'c']));
-    assert.deepEqual(await on.there.content(pairs), []);
-    await on.there.meddle([insert(keyless, 'theirs', null)]);
-    await rejects(on.write(4, [snapshotOf(items, keyless)]), 'TARGET_NOT_EMPTY');
-    assert.deepEqual(await on.there.content(keyless), content(['theirs', null]));
-  });
-
-  test('changes go on from a snapshot', async ({ signal }) => {
-    await using on = await prepared(open, [[items]], signal);
-    await on.write(1, [snapshotOf(items), block(items, ['1', 'a'], ['2', 'b'])]);
-    await on.write(2, [update(items, '1', 'c'), remove(items, '2'), insert(items, '3', 'd')], 'net');
-    assert.deepEqual(await on.there.content(items), content(['1', 'c'], ['3', 'd']));
   });
 }

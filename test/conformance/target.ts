@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { Table } from '../../src/change/table.ts';
 import { content, insert, items, update, write } from './rows.ts';
-import { copying, drifting, folding, writing } from './target-rows.ts';
+import { copying } from './target-copy.ts';
+import { drifting } from './target-drift.ts';
+import { folding, writing } from './target-rows.ts';
 import { checkpointAt, type Open, openWhenFree, prepared, rejects } from './target-under-test.ts';
 
 /** Registers what every target must do, over the one that `open` makes. */

@@ -55,6 +55,7 @@ for (const generation of generations) {
     await run(as('reader'), 'SELECT 1 FROM public.item');
     // Once more, behind somebody who undid a part of it: what was there before is not forgotten.
     await run(url, 'ALTER ROLE app LOGIN');
+    await assert.rejects(run(as('app'), 'SELECT 1'), /too many connections for role/);
     assert.deepEqual((await helm.shut(never)).roles, shut.roles);
     assert.deepEqual(await helm.open(never), shut.roles);
     assert.deepEqual(await helm.open(never), []);

@@ -147,6 +147,31 @@ test('rows that filters and masks change are compared as they travel', async () 
   );
 });
 
+test('a parent is compared without the rows of the tables that inherit from it', async () => {
+  await using world = await openWorld(server, {
+    before: [
+      'CREATE TABLE public.parent (id int PRIMARY KEY, v text)',
+      'CREATE TABLE public.heir (PRIMARY KEY (id)) INHERITS (public.parent)',
+      `INSERT INTO public.parent VALUES (1, 'a'), (2, 'b')`,
+      `INSERT INTO public.heir VALUES (3, 'c')`,
+    ],
+  });
+  const told = async (): Promise<readonly unknown[]> => {
+    const verdicts = await world.verdicts();
+    return ['parent', 'heir'].map((name) => [verdicts.get(name)?.verdict, found(verdicts, name)]);
+  };
+  assert.deepEqual(await told(), [
+    ['equal', []],
+    ['equal', []],
+  ]);
+  // In the place of the parent's own row stands one of the heir: a reader of the parent sees no difference.
+  await world.secondary('DELETE FROM ONLY public.parent WHERE id = 2', `INSERT INTO public.heir VALUES (2, 'b')`);
+  assert.deepEqual(await told(), [
+    ['differs', [{ kind: 'missing', key: ['2'], rows: 1 }]],
+    ['differs', [{ kind: 'extra', key: ['2'], rows: 1 }]],
+  ]);
+});
+
 test('a transaction that stays open delays the question, and nothing else', async () => {
   await using world = await openWorld(server, { before: tables });
   await using lingering = await open(world.sides.primary);
