@@ -3,9 +3,26 @@ import { globSync } from 'node:fs';
 import { relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
+import { openClusters } from './servers/clusters.ts';
 
 /** What takes longest begins first, or the suite ends with one of them alone. */
-const longest = ['test/crash/', 'test/end-to-end/', 'test/source/postgres/', 'test/demo/', 'test/broker/'];
+const longest = [
+  'test/end-to-end/replicate',
+  'test/ddl/statements',
+  'test/end-to-end/switchover',
+  'test/demo/leaving',
+  'test/end-to-end/copy',
+  'test/end-to-end/refusals',
+  'test/crash/',
+  'test/end-to-end/',
+  'test/types/',
+  'test/source/postgres/',
+  'test/ddl/',
+  'test/verify/',
+  'test/demo/',
+  'test/target/postgres/',
+  'test/broker/',
+];
 const placeOf = (file: string): number => {
   const place = longest.findIndex((start) => file.startsWith(start));
   return place === -1 ? longest.length : place;
@@ -22,6 +39,11 @@ const files = globSync('test/**/*.test.ts', { cwd: root })
 const slowestMax = Number(process.env.CHANGEOVER_SLOWEST ?? 5);
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const skipped: string[] = [];
+/** So many files, and more, have servers enough to be worth the making of clusters for them. */
+const clusteredMin = 5;
+const clusters = files.length < clusteredMin ? undefined : await openClusters();
+// Else each of the hundreds of processes that the files start would read and strip all of src again.
+process.env.NODE_COMPILE_CACHE ??= `${root}node_modules/.cache/compiled`;
 // Real servers share two cores with the tests: more files at once would only make each slower.
 const stream = run({ files, concurrency: 2, timeout: 600_000 });
 stream.on('test:pass', ({ name, skip, details }) => {
@@ -42,6 +64,7 @@ stream.on('test:summary', ({ file, duration_ms: tookMs }) => {
 });
 stream.compose(spec).pipe(process.stdout);
 stream.on('end', () => {
+  void clusters?.[Symbol.asyncDispose]();
   process.exitCode = counts.failed > 0 || counts.passed === 0 ? 1 : 0;
   process.once('beforeExit', () => {
     const slowest = [...tookS].toSorted(([, a], [, b]) => b - a).slice(0, slowestMax);

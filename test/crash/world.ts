@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openPostgresServer, type PostgresServer } from '../../src/demo/postgres-server.ts';
+import type { PostgresServer } from '../../src/demo/postgres-server.ts';
 import { temporaryFolder } from '../broker/folder.ts';
 import { openProxy } from '../end-to-end/proxy.ts';
+import { openServer } from '../servers/clusters.ts';
 import { run } from '../servers/postgres.ts';
 import type { AgentOptions } from './agent.ts';
 
@@ -86,8 +87,8 @@ export async function openWorld(statements: readonly string[]): Promise<World> {
   const stack = new AsyncDisposableStack();
   try {
     const { path: folder } = stack.use(await temporaryFolder());
-    const primary = stack.use(await openPostgresServer({ settings: forgetful }));
-    const secondary = stack.use(await openPostgresServer());
+    const primary = stack.use(await openServer({ settings: forgetful }));
+    const secondary = stack.use(await openServer());
     await run(primary.url(), ...statements);
     const failing = new AbortController();
     const network = stack.use(await openProxy(secondary.port));

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { openPostgresServer, type PostgresServer } from '../../src/demo/postgres-server.ts';
+import type { PostgresServer } from '../../src/demo/postgres-server.ts';
 import type { Excerpt, Excerpts } from '../../src/source/postgres/excerpt.ts';
 import { openSides } from '../end-to-end/sides.ts';
 import { type Lane, openLane } from '../fixtures/lane.ts';
+import { openServer } from '../servers/clusters.ts';
 import { run } from '../servers/postgres.ts';
 
 /* Schema changes of tables with filters and masks. */
@@ -12,8 +13,8 @@ import { run } from '../servers/postgres.ts';
 let from: PostgresServer;
 let to: PostgresServer;
 before(async () => {
-  from = await openPostgresServer();
-  to = await openPostgresServer();
+  from = await openServer();
+  to = await openServer();
 });
 after(async () => {
   await from[Symbol.asyncDispose]();

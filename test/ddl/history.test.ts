@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openPostgresServer } from '../../src/demo/postgres-server.ts';
 import { unreachable } from '../../src/error.ts';
 import { assertEqual, schemaOf } from '../end-to-end/sides.ts';
 import { chanceOf } from '../end-to-end/workload.ts';
 import { openLane } from '../fixtures/lane.ts';
+import { openServer } from '../servers/clusters.ts';
 import { open, run } from '../servers/postgres.ts';
 
 const seed = Number(process.env.SEED ?? 11);
@@ -132,7 +132,7 @@ class Author {
 }
 
 test(`any history of schema changes and rows leaves both sides alike (SEED=${seed} TRANSACTIONS=${transactions})`, async () => {
-  await using server = await openPostgresServer();
+  await using server = await openServer();
   await run(server.url(), 'CREATE DATABASE a', 'CREATE DATABASE b');
   const sides = { primary: server.url('a'), secondary: server.url('b'), name: 'history' };
   await using lane = openLane({ sides });

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
-import { openPostgresServer, type PostgresServer } from '../../src/demo/postgres-server.ts';
+import type { PostgresServer } from '../../src/demo/postgres-server.ts';
 import { assertEqual, schemaOf } from '../end-to-end/sides.ts';
 import { type Lane, openLane } from '../fixtures/lane.ts';
+import { openServer } from '../servers/clusters.ts';
 import { open, run, urlWith } from '../servers/postgres.ts';
 
 /* Lanes between two databases of one server, with one client who changes the schema. */
 
-export const server: PostgresServer = await openPostgresServer();
+export const server: PostgresServer = await openServer();
 after(() => server[Symbol.asyncDispose]());
 
 let lanes = 0;

@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { openPostgresServer, type PostgresServer } from '../../src/demo/postgres-server.ts';
+import type { PostgresServer } from '../../src/demo/postgres-server.ts';
 import { compareSides, type Proof, verdict } from '../../src/demo/prove.ts';
 import { readSecondary } from '../../src/demo/reading.ts';
 import { sampleSchema } from '../../src/demo/schema.ts';
+import { openServer } from '../servers/clusters.ts';
 import { never, open, run, urlWith } from '../servers/postgres.ts';
 
 let server: PostgresServer;
 before(async () => {
-  server = await openPostgresServer();
+  server = await openServer();
   await run(server.url(), 'create database left_side');
   await run(server.url('left_side'), ...sampleSchema({ clients: 2, now: new Date() }));
   const place = `create schema changeover; create table changeover.checkpoint as select '0/1'::text as position_token`;

@@ -3,16 +3,17 @@ import { after, before, test } from 'node:test';
 import { Acknowledged } from '../../src/demo/acknowledged.ts';
 import { runClients } from '../../src/demo/clients.ts';
 import { Gate } from '../../src/demo/gate.ts';
-import { openPostgresServer, type PostgresServer } from '../../src/demo/postgres-server.ts';
+import type { PostgresServer } from '../../src/demo/postgres-server.ts';
 import { readSecondary } from '../../src/demo/reading.ts';
 import { sampleSchema } from '../../src/demo/schema.ts';
 import { choose, type Memory } from '../../src/demo/workload.ts';
+import { openServer } from '../servers/clusters.ts';
 import { never, open, run } from '../servers/postgres.ts';
 
 const clients = 4;
 let server: PostgresServer;
 before(async () => {
-  server = await openPostgresServer({ durable: true });
+  server = await openServer({ durable: true });
 });
 after(() => server[Symbol.asyncDispose]());
 

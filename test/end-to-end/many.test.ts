@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { openPostgresServer } from '../../src/demo/postgres-server.ts';
+import { openServer } from '../servers/clusters.ts';
 import { run } from '../servers/postgres.ts';
 import { until } from './program.ts';
 import { assertEqual, count, digests } from './sides.ts';
@@ -18,7 +18,7 @@ const retainedBy = (name: string): string =>
 
 test('of two secondaries one stops: the other goes on, the log takes its changes, the primary keeps nothing for it', async () => {
   await using story = await openStory();
-  await using third = await openPostgresServer();
+  await using third = await openServer();
   const { primary, secondary } = story.sides;
   await run(
     primary,

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openPostgresServer, type PostgresServer } from '../../src/demo/postgres-server.ts';
+import type { PostgresServer } from '../../src/demo/postgres-server.ts';
 import { type Connection, connect } from '../../src/engine/postgres/connect.ts';
+import { openServer } from '../servers/clusters.ts';
 import { open, run, urlWith } from '../servers/postgres.ts';
 import { type Desk, openDesk, type Running, until } from './program.ts';
 
@@ -36,7 +37,7 @@ const siteNames = ['london', 'dublin'] as const;
 /** A lane of its own; the copy is whole once this resolves, and nothing runs. */
 export async function openShop(): Promise<Shop> {
   await using opened = new AsyncDisposableStack();
-  const [london, dublin] = [opened.use(await openPostgresServer()), opened.use(await openPostgresServer())];
+  const [london, dublin] = [opened.use(await openServer()), opened.use(await openServer())];
   const servers = { london, dublin };
   const desk = opened.use(await openDesk());
   const admin = (site: SiteName): string => servers[site].url();

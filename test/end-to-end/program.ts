@@ -9,6 +9,9 @@ import { fileURLToPath } from 'node:url';
 import type { Sides } from './sides.ts';
 
 const program = fileURLToPath(new URL('../../bin/changeover', import.meta.url));
+/** Where Node keeps what it made of the sources, where the run of the tests said so. */
+const { NODE_COMPILE_CACHE } = process.env;
+const compiled = NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE };
 /** Far beyond what any of it takes on a busy machine: who waits longer waits for what will not come. */
 const deadlineMs = 60_000;
 
@@ -30,7 +33,7 @@ export class Running implements AsyncDisposable {
     // As a user starts it: its first line says how Node is to be run. Ours must be the Node that it finds.
     this.#child = spawn(program, [...words], {
       cwd,
-      env: { PATH: `${dirname(process.execPath)}:${process.env.PATH}` },
+      env: { PATH: `${dirname(process.execPath)}:${process.env.PATH}`, ...compiled },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => this.#hear(() => (this.#out += text)));

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openPostgresServer } from '../../src/demo/postgres-server.ts';
 import { loadSampleRows, loadSampleSchema } from '../fixtures/sample-schema.ts';
+import { openServer } from '../servers/clusters.ts';
 import { generations, open, run, serverOf } from '../servers/postgres.ts';
 import { type Desk, openDesk } from './program.ts';
 import { assertEqual, count, type Sides, schemaOf } from './sides.ts';
@@ -11,7 +11,7 @@ for (const generation of generations) {
   test(`a database of ${generation} with everything in it is copied and followed, and resumed after a stop`, async (t) => {
     await using from = await serverOf(generation, t);
     if (!from) return;
-    await using to = await openPostgresServer();
+    await using to = await openServer();
     const sides = { primary: from.url(), secondary: to.url() };
     await prepare(sides);
     await using desk = await openDesk();
@@ -129,8 +129,8 @@ async function compares(desk: Desk, { secondary }: Sides): Promise<void> {
 }
 
 test('rows of keyless tables that are equal but read otherwise are told apart, and rows without columns are counted', async () => {
-  await using from = await openPostgresServer();
-  await using to = await openPostgresServer();
+  await using from = await openServer();
+  await using to = await openServer();
   const sides = { primary: from.url(), secondary: to.url() };
   await run(
     sides.primary,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { PostgresServer } from '../../src/demo/postgres-server.ts';
-import { quoteTable } from '../../src/engine/postgres/identifier.ts';
+import type { Connection } from '../../src/engine/postgres/connect.ts';
+import { quoteLiteral, quoteTable } from '../../src/engine/postgres/identifier.ts';
 import { readSchema } from '../../src/source/postgres/schema/read.ts';
 import { open, run } from '../servers/postgres.ts';
 
@@ -31,27 +32,36 @@ export async function assertEqual({ primary, secondary }: Sides): Promise<void> 
 /** Per table the number of its rows, and what stands for all their texts in any order. */
 export async function digests(url: string): Promise<Readonly<Record<string, string>>> {
   await using connection = await open(url);
+  return await digestsIn(connection);
+}
+
+/** As `digests`, for who looks again and again. */
+export async function digestsIn(connection: Connection): Promise<Readonly<Record<string, string>>> {
   const tables = await connection.rows(`
     SELECT n.nspname, c.relname, coalesce(string_agg(quote_ident(a.attname) || '::text', ', ' ORDER BY a.attname), '''''')
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
       LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
      WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname !~ '^(pg_|information_schema$|changeover$)'
      GROUP BY 1, 2 ORDER BY 1, 2`);
-  const found: Record<string, string> = {};
-  for (const [schema, name, columns] of tables) {
+  const asked = tables.map(([schema, name, columns]) => {
     const table = quoteTable({ schema: schema ?? '', name: name ?? '' });
-    const [row] = await connection.rows(
-      `SELECT count(*), md5(string_agg(line, '' ORDER BY line COLLATE "C"))
-         FROM (SELECT md5(ROW(${columns})::text) FROM ONLY ${table}) lines (line)`,
-    );
-    found[table] = (row ?? []).join(' ');
-  }
-  return found;
+    return `SELECT ${quoteLiteral(table)}, count(*), md5(string_agg(line, '' ORDER BY line COLLATE "C"))
+        FROM (SELECT md5(ROW(${columns})::text) FROM ONLY ${table}) lines (line)`;
+  });
+  if (asked.length === 0) return {};
+  // In one go: a question for each table would be most of the time where there are many.
+  const rows = await connection.rows(asked.join(' UNION ALL '));
+  return Object.fromEntries(rows.map(([table, ...found]) => [table, found.join(' ')]));
 }
 
 /** What the source reads of a schema, without the present values of sequences. */
 export async function schemaOf(url: string, as: 'statements' | 'names'): Promise<readonly string[]> {
   await using connection = await open(url);
+  return await schemaIn(connection, as);
+}
+
+/** As `schemaOf`, for who looks again and again. */
+export async function schemaIn(connection: Connection, as: 'statements' | 'names'): Promise<readonly string[]> {
   const { beforeRows, afterRows } = await readSchema(connection, () => true);
   const items = [...beforeRows, ...afterRows].filter(({ object }) => !object.startsWith('value of sequence'));
   if (as === 'statements') return items.map(({ object, sql }) => `${object}: ${sql}`);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
-import { openPostgresServer, type PostgresServer } from '../../src/demo/postgres-server.ts';
+import type { PostgresServer } from '../../src/demo/postgres-server.ts';
+import { openServer } from '../servers/clusters.ts';
 import { run } from '../servers/postgres.ts';
 import { type Desk, openDesk, type Running } from './program.ts';
 import { assertEqual, openSides, type Sides } from './sides.ts';
@@ -11,7 +12,7 @@ export interface World {
   readonly to: PostgresServer;
 }
 
-const world: World = { from: await openPostgresServer(), to: await openPostgresServer() };
+const world: World = { from: await openServer(), to: await openServer() };
 after(async () => {
   await world.from[Symbol.asyncDispose]();
   await world.to[Symbol.asyncDispose]();

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { after, test } from 'node:test';
-import { openPostgresServer } from '../../src/demo/postgres-server.ts';
 import { type Code, isCode } from '../../src/error.ts';
 import type { Excerpt, Excerpts } from '../../src/source/postgres/excerpt.ts';
 import { openSourceInspector } from '../../src/source/postgres/inspect.ts';
@@ -9,14 +8,15 @@ import { proveExcerpts } from '../../src/source/postgres/publication.ts';
 import { openSides } from '../end-to-end/sides.ts';
 import { chanceOf } from '../end-to-end/workload.ts';
 import { openLane } from '../fixtures/lane.ts';
+import { openServer } from '../servers/clusters.ts';
 import { never, open, paste, run } from '../servers/postgres.ts';
 
 /* Filters and masks: what of a table is carried is the same in the copy and in the stream, and the rest does not even reach the log. */
 
 const seed = Number(process.env.SEED ?? 5);
 const key = 'a key of the tests alone';
-const from = await openPostgresServer();
-const to = await openPostgresServer();
+const from = await openServer();
+const to = await openServer();
 after(async () => {
   await from[Symbol.asyncDispose]();
   await to[Symbol.asyncDispose]();

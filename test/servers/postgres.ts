@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import type { TestContext } from 'node:test';
-import { openPostgresServer, type PostgresServer, type PostgresServerOptions } from '../../src/demo/postgres-server.ts';
+import type { PostgresServer, PostgresServerOptions } from '../../src/demo/postgres-server.ts';
 import { type Connection, connect } from '../../src/engine/postgres/connect.ts';
+import { openServer } from './clusters.ts';
 
 /** An older PostgreSQL where Debian puts it. Nothing brings it: without it its tests say that they were skipped. */
 const olderHome = '/usr/lib/postgresql/15';
@@ -17,8 +18,8 @@ export async function serverOf(
   settings: Readonly<Record<string, string>> = {},
   more: Omit<PostgresServerOptions, 'settings' | 'home'> = {},
 ): Promise<PostgresServer | undefined> {
-  if (generation === 'PostgreSQL 18') return openPostgresServer({ ...more, settings });
-  if (existsSync(olderHome)) return openPostgresServer({ ...more, settings, home: olderHome });
+  if (generation === 'PostgreSQL 18') return openServer({ ...more, settings });
+  if (existsSync(olderHome)) return openServer({ ...more, settings, home: olderHome });
   // Where everything is meant to be there, nothing may be missing unseen.
   assert.ok(process.env.CI !== 'true', `CI must bring PostgreSQL 15 in ${olderHome}`);
   t.skip(`no PostgreSQL in ${olderHome}`);

@@ -1,6 +1,7 @@
 import { after, before } from 'node:test';
-import { openPostgresServer, type PostgresServer, type PostgresServerOptions } from '../../src/demo/postgres-server.ts';
+import type { PostgresServer, PostgresServerOptions } from '../../src/demo/postgres-server.ts';
 import { type Connection, connect } from '../../src/engine/postgres/connect.ts';
+import { openServer } from './clusters.ts';
 import { never } from './postgres.ts';
 
 /** An empty database, and a stranger's session in it. */
@@ -15,7 +16,7 @@ export interface Database extends AsyncDisposable {
 export function sharedServer(options: PostgresServerOptions = {}): { database(): Promise<Database> } {
   let server: PostgresServer | undefined;
   before(async () => {
-    server = await openPostgresServer(options);
+    server = await openServer(options);
   });
   after(() => server?.[Symbol.asyncDispose]());
   return {

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { openPostgresServer } from '../../src/demo/postgres-server.ts';
 import { assertEqual, openSides } from '../end-to-end/sides.ts';
 import { openLane } from '../fixtures/lane.ts';
+import { openServer } from '../servers/clusters.ts';
 import { run } from '../servers/postgres.ts';
 
 /* Tables of every shape, between two real servers: what is written at the primary stands at the secondary. */
 
-const from = await openPostgresServer({ settings: { max_prepared_transactions: '5' } });
-const to = await openPostgresServer();
+const from = await openServer({ settings: { max_prepared_transactions: '5' } });
+const to = await openServer();
 after(async () => {
   await from[Symbol.asyncDispose]();
   await to[Symbol.asyncDispose]();

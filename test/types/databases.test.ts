@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { openPostgresServer } from '../../src/demo/postgres-server.ts';
 import { openSourceInspector } from '../../src/source/postgres/inspect.ts';
 import { openTargetInspector } from '../../src/target/postgres/inspect.ts';
 import { assertEqual, openSides, type Sides } from '../end-to-end/sides.ts';
 import { openLane } from '../fixtures/lane.ts';
+import { openServer } from '../servers/clusters.ts';
 import { never, run } from '../servers/postgres.ts';
 
 /* Values between databases that are not alike: in their encoding, and in the settings by which a server prints and reads values. */
 
-const from = await openPostgresServer();
-const to = await openPostgresServer();
+const from = await openServer();
+const to = await openServer();
 after(async () => {
   await from[Symbol.asyncDispose]();
   await to[Symbol.asyncDispose]();

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { after, suite, test } from 'node:test';
 import type { Change } from '../../src/change/change.ts';
 import { cells } from '../../src/change/row.ts';
-import { openPostgresServer, type PostgresServer } from '../../src/demo/postgres-server.ts';
+import type { PostgresServer } from '../../src/demo/postgres-server.ts';
 import type { Connection } from '../../src/engine/postgres/connect.ts';
 import { parseCopyText } from '../../src/target/memory/copy-text.ts';
 import { openSides, type Sides } from '../end-to-end/sides.ts';
 import { openLane } from '../fixtures/lane.ts';
+import { openServer } from '../servers/clusters.ts';
 import { generations, open, run, serverOf } from '../servers/postgres.ts';
 import { type Kind, kindsOf, madeTypes } from './values.ts';
 
@@ -90,7 +91,7 @@ for (const generation of generations) {
     test('every type carries its edge values, copied and streamed alike', async (t) => {
       const from = await serverOf(generation, t);
       if (!from) return;
-      servers = { from, to: await openPostgresServer() };
+      servers = { from, to: await openServer() };
       const sides = await openSides(from, servers.to);
       const kinds = kindsOf(Number(generation.split(' ')[1]));
       await run(sides.primary, ...madeTypes, ...kinds.flatMap(tables));

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import * as fc from 'fast-check';
-import { openPostgresServer } from '../../src/demo/postgres-server.ts';
 import { assertEqual, openSides } from '../end-to-end/sides.ts';
 import { openLane } from '../fixtures/lane.ts';
+import { openServer } from '../servers/clusters.ts';
 import { open, run } from '../servers/postgres.ts';
 import { kindsOf, madeTypes } from './values.ts';
 
 const seed = Number(process.env.SEED ?? 11);
-const from = await openPostgresServer();
-const to = await openPostgresServer();
+const from = await openServer();
+const to = await openServer();
 after(async () => {
   await from[Symbol.asyncDispose]();
   await to[Symbol.asyncDispose]();

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { openPostgresServer, type PostgresServer } from '../../src/demo/postgres-server.ts';
+import type { PostgresServer } from '../../src/demo/postgres-server.ts';
 import { recopy } from '../../src/verify/repair.ts';
+import { openServer } from '../servers/clusters.ts';
 import { never } from '../servers/postgres.ts';
 import { found, openWorld, restless, tables } from './world.ts';
 
 let server: PostgresServer;
 before(async () => {
-  server = await openPostgresServer();
+  server = await openServer();
 });
 after(() => server[Symbol.asyncDispose]());
 

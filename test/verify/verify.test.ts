@@ -2,17 +2,18 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { askPrefix } from '../../src/change/ask.ts';
 import type { Batch } from '../../src/change/change.ts';
-import { openPostgresServer, type PostgresServer } from '../../src/demo/postgres-server.ts';
+import type { PostgresServer } from '../../src/demo/postgres-server.ts';
 import { ChangeoverError } from '../../src/error.ts';
 import type { Excerpts } from '../../src/source/postgres/excerpt.ts';
 import { recopy, repair } from '../../src/verify/repair.ts';
 import { verify } from '../../src/verify/verify.ts';
+import { openServer } from '../servers/clusters.ts';
 import { never, open } from '../servers/postgres.ts';
 import { found, openWorld, restless, tables } from './world.ts';
 
 let server: PostgresServer;
 before(async () => {
-  server = await openPostgresServer();
+  server = await openServer();
 });
 after(() => server[Symbol.asyncDispose]());
 

@@ -8,9 +8,10 @@ import { openSourceInspector, type SourceInspectorOptions } from '../../../src/s
 import { namesOf } from '../../../src/source/postgres/names.ts';
 import { WalStream } from '../../../src/source/postgres/wal.ts';
 import type { SourceInspector } from '../../../src/source/source.ts';
+import { openServer } from '../../servers/clusters.ts';
 import { never, open, run } from '../../servers/postgres.ts';
 
-const server = await openPostgresServer();
+const server = await openServer();
 after(() => server[Symbol.asyncDispose]());
 const url = server.url();
 const inspectorOf = (more: Partial<SourceInspectorOptions> = {}): SourceInspector =>

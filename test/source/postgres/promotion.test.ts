@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Position } from '../../../src/change/position.ts';
-import { openPostgresServer, type PostgresServer } from '../../../src/demo/postgres-server.ts';
+import type { PostgresServer } from '../../../src/demo/postgres-server.ts';
 import { timelineOf } from '../../../src/engine/postgres/lsn.ts';
 import { isCode } from '../../../src/error.ts';
 import { postgresSource } from '../../../src/source/postgres/open.ts';
 import type { Source } from '../../../src/source/source.ts';
 import { copyOf, readFrom, settled, type Transaction, valuesOf } from '../../conformance/source-under-test.ts';
+import { openServer } from '../../servers/clusters.ts';
 import { run, urlWith } from '../../servers/postgres.ts';
 import { follow } from '../../servers/standby.ts';
 
@@ -52,8 +53,8 @@ const refused = async (
 test('after a promotion capture goes on from before it, and stops where the log is ahead of the server', async ({
   signal,
 }) => {
-  await using primary = await openPostgresServer();
-  await using standby = await openPostgresServer();
+  await using primary = await openServer();
+  await using standby = await openServer();
   const url = primary.url();
   const { password } = primary;
   const there = urlWith(standby.url(), { password });

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { openPostgresServer, type PostgresServer } from '../../../src/demo/postgres-server.ts';
+import type { PostgresServer } from '../../../src/demo/postgres-server.ts';
 import { openSides } from '../../end-to-end/sides.ts';
 import { type Lane, openLane } from '../../fixtures/lane.ts';
+import { openServer } from '../../servers/clusters.ts';
 import { open, run } from '../../servers/postgres.ts';
 
 /* Sequences are no rows: the stream does not have them. They are looked at, and what was seen goes into the stream. */
@@ -10,8 +11,8 @@ import { open, run } from '../../servers/postgres.ts';
 let from: PostgresServer;
 let to: PostgresServer;
 before(async () => {
-  from = await openPostgresServer();
-  to = await openPostgresServer();
+  from = await openServer();
+  to = await openServer();
 });
 after(async () => {
   await from[Symbol.asyncDispose]();

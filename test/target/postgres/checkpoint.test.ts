@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { epoch, offset } from '../../../src/change/position.ts';
-import { openPostgresServer } from '../../../src/demo/postgres-server.ts';
 import type { Connection } from '../../../src/engine/postgres/connect.ts';
 import {
   type CheckpointStep,
@@ -12,9 +11,10 @@ import { readCheckpoint } from '../../../src/target/postgres/facts.ts';
 import { openTargetInspector } from '../../../src/target/postgres/inspect.ts';
 import { lockKey } from '../../../src/target/postgres/names.ts';
 import type { Checkpoint } from '../../../src/target/target.ts';
+import { openServer } from '../../servers/clusters.ts';
 import { never, open, run } from '../../servers/postgres.ts';
 
-const server = await openPostgresServer();
+const server = await openServer();
 after(() => server[Symbol.asyncDispose]());
 const url = server.url();
 

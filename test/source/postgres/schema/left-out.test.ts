@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { openPostgresServer, type PostgresServer } from '../../../../src/demo/postgres-server.ts';
+import type { PostgresServer } from '../../../../src/demo/postgres-server.ts';
 import { type Copied, copied, statementsOf } from '../../../fixtures/schema-copy.ts';
+import { openServer } from '../../../servers/clusters.ts';
 
 let server: PostgresServer;
 before(async () => {
-  server = await openPostgresServer();
+  server = await openServer();
 });
 after(() => server[Symbol.asyncDispose]());
 
@@ -134,7 +135,7 @@ suite('what is never copied', () => {
   });
 
   test('a privilege or policy of a role that the other side does not have is passed over', async () => {
-    await using other = await openPostgresServer();
+    await using other = await openServer();
     const make = `CREATE ROLE stranger; CREATE TABLE t (a int); GRANT SELECT ON t TO stranger, pg_monitor; ALTER TABLE t ENABLE ROW LEVEL SECURITY;
       CREATE POLICY theirs ON t TO stranger USING (true); CREATE POLICY mixed ON t TO stranger, pg_monitor USING (true);
       CREATE FUNCTION f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'; REVOKE ALL ON FUNCTION f() FROM PUBLIC; GRANT EXECUTE ON FUNCTION f() TO stranger`;

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { openPostgresServer, type PostgresServer } from '../../../../src/demo/postgres-server.ts';
+import type { PostgresServer } from '../../../../src/demo/postgres-server.ts';
 import type { Connection } from '../../../../src/engine/postgres/connect.ts';
 import { copied, rerun } from '../../../fixtures/schema-copy.ts';
+import { openServer } from '../../../servers/clusters.ts';
 
 let server: PostgresServer;
 before(async () => {
-  server = await openPostgresServer();
+  server = await openServer();
 });
 after(() => server[Symbol.asyncDispose]());
 
@@ -42,7 +43,7 @@ test('what a role owns belongs to it in the copy, too', async () => {
 });
 
 test('where the owner does not exist, whoever copies owns what he makes', async () => {
-  await using other = await openPostgresServer();
+  await using other = await openServer();
   await using pair = await copied({
     from: server,
     to: other,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { openPostgresServer, type PostgresServer } from '../../../../src/demo/postgres-server.ts';
+import type { PostgresServer } from '../../../../src/demo/postgres-server.ts';
 import type { Connection } from '../../../../src/engine/postgres/connect.ts';
 import { isCode } from '../../../../src/error.ts';
 import { readSchema } from '../../../../src/source/postgres/schema/read.ts';
@@ -14,11 +14,12 @@ import {
   runStatements,
   statementsOf,
 } from '../../../fixtures/schema-copy.ts';
+import { openServer } from '../../../servers/clusters.ts';
 import { open, run, urlWith } from '../../../servers/postgres.ts';
 
 let server: PostgresServer;
 before(async () => {
-  server = await openPostgresServer();
+  server = await openServer();
 });
 after(() => server[Symbol.asyncDispose]());
 
