@@ -27,6 +27,10 @@ export const errorTable = {
     hint: 'Check that the primary runs and that its address, port and pg_hba.conf let us in.',
   },
   SOURCE_LOGIN_REFUSED: { action: 'page', hint: 'Check user, password and pg_hba.conf at the primary.' },
+  SOURCE_TLS_REFUSED: {
+    action: 'page',
+    hint: 'The primary did not prove who it is, or refused our certificate. Check the certificates of both ends.',
+  },
   SOURCE_PRIVILEGE: { action: 'page', hint: 'Run: changeover check. It prints the exact GRANTs.' },
   SOURCE_UNSUITABLE: { action: 'page', hint: 'Run: changeover check. It prints the setting to change.' },
   SOURCE_SLOT_LOST: {
@@ -139,6 +143,10 @@ export const errorTable = {
     hint: 'Check that the secondary runs and that its address, port and pg_hba.conf let us in.',
   },
   TARGET_LOGIN_REFUSED: { action: 'page', hint: 'Check user, password and pg_hba.conf at the secondary.' },
+  TARGET_TLS_REFUSED: {
+    action: 'page',
+    hint: 'The secondary did not prove who it is, or refused our certificate. Check the certificates of both ends.',
+  },
   TARGET_PRIVILEGE: { action: 'page', hint: 'Run: changeover check. It prints the exact GRANTs.' },
   TARGET_UNSUITABLE: { action: 'page', hint: 'Run: changeover check. It prints the setting to change.' },
   TARGET_BUSY: { action: 'retry', hint: 'Another process applies to this secondary, or no connection is free.' },

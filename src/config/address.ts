@@ -1,3 +1,6 @@
+import { resolve } from 'node:path';
+import type { TlsPlan } from '../tls.ts';
+
 export const addressForm = 'postgres://user@host:5432/database';
 
 /** What is wrong with the address of a site, never quoting it: it may hold the password. Undefined: nothing. */
@@ -6,7 +9,51 @@ export function addressFault(text: string): string | undefined {
   if (!URL.canParse(text))
     return `cannot be read as an address; write ${addressForm}, with @ : / # % in the password as %40 %3A %2F %23 %25`;
   if (/^\/?$/.test(new URL(text).pathname)) return `names no database; write ${addressForm}`;
+  return tlsFault(new URL(text).searchParams);
+}
+
+/** As libpq names them; `sslservername` is ours. */
+const tlsNames = { ca: 'sslrootcert', cert: 'sslcert', key: 'sslkey', serverName: 'sslservername' } as const;
+const modes = ['disable', 'require', 'verify-ca', 'verify-full'];
+/** The driver would read these in its own way, and some of them turn the proof off. */
+const foreign = ['ssl', 'sslnegotiation', 'uselibpqcompat', 'sslpassword'];
+
+function tlsFault(given: URLSearchParams): string | undefined {
+  const unknown = foreign.find((name) => given.has(name));
+  if (unknown !== undefined) return `says ${unknown}, which is not read here; write sslmode=verify-full`;
+  const mode = given.get('sslmode');
+  if (mode !== null && !modes.includes(mode))
+    return 'says an sslmode that may end without TLS, or without proof of who is there; write sslmode=verify-full, or sslmode=disable';
+  if (mode === 'disable' && Object.values(tlsNames).some((name) => given.has(name)))
+    return 'says sslmode=disable, and certificates; keep one of the two';
+  if (given.has(tlsNames.cert) !== given.has(tlsNames.key))
+    return 'names one of sslcert and sslkey; one is nothing without the other';
   return undefined;
+}
+
+/** Whether the address itself says how it is encrypted. */
+export const saysTls = (address: string): boolean =>
+  URL.canParse(address) &&
+  ['sslmode', ...Object.values(tlsNames)].some((name) => new URL(address).searchParams.has(name));
+
+/** The address with a plan of TLS put in. */
+export function withTls(address: string, plan: TlsPlan): string {
+  const url = new URL(address);
+  url.searchParams.set('sslmode', 'verify-full');
+  for (const [option, name] of Object.entries(tlsNames) as [keyof TlsPlan, string][])
+    if (plan[option] !== undefined) url.searchParams.set(name, plan[option]);
+  return url.href;
+}
+
+/** The address with the files that it names as absolute paths. */
+export function withPathsFrom(address: string, base: string): string {
+  if (!saysTls(address)) return address;
+  const url = new URL(address);
+  for (const name of [tlsNames.ca, tlsNames.cert, tlsNames.key]) {
+    const path = url.searchParams.get(name);
+    if (path !== null && path !== 'system') url.searchParams.set(name, resolve(base, path));
+  }
+  return url.href;
 }
 
 export const hasPassword = (url: string): boolean =>

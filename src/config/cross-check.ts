@@ -1,4 +1,4 @@
-import { addressFault, hasPassword, placeOf } from './address.ts';
+import { addressFault, hasPassword, placeOf, saysTls } from './address.ts';
 import { valueIn } from './complain.ts';
 import { nearest } from './nearest.ts';
 import { pageAt } from './schema.ts';
@@ -14,6 +14,7 @@ export function crossCheck(tree: Tree): readonly Problem[] {
     ...siteCount(tree, sites),
     ...primary(tree, sites),
     ...addresses(tree, sites),
+    ...encryption(tree, sites),
     ...brokers(tree),
     ...seals(tree),
     ...tiers(tree),
@@ -64,6 +65,26 @@ function addresses(tree: Tree, sites: Mapping | undefined): readonly Problem[] {
       );
   }
   return problems;
+}
+
+/** Where TLS is planned twice, or half. */
+function encryption(tree: Tree, sites: Mapping | undefined): readonly Problem[] {
+  const twice = Object.entries(sites ?? {}).flatMap(([name, site]) => {
+    const address = valueIn(site, ['postgres']);
+    const both = valueIn(site, ['tls']) !== undefined && typeof address === 'string' && saysTls(address);
+    return both
+      ? [at(tree, ['sites', name, 'tls'], 'key', 'the address says how it is encrypted already; keep one of the two')]
+      : [];
+  });
+  const half = Object.keys(sites ?? {}).flatMap((name) => halves(tree, ['sites', name, 'tls']));
+  return [...twice, ...half];
+}
+
+function halves(tree: Tree, path: Path): readonly Problem[] {
+  const tls = mapping(tree, path);
+  if (tls === undefined || (tls.cert === undefined) === (tls.key === undefined)) return [];
+  const [given, lacking] = tls.cert === undefined ? ['key', 'cert'] : ['cert', 'key'];
+  return [at(tree, [...path, given], 'key', `is nothing without ${lacking}; write both`)];
 }
 
 function brokers(tree: Tree): readonly Problem[] {

@@ -1,7 +1,9 @@
 import { join, resolve } from 'node:path';
-import { hasPassword, withPassword } from './address.ts';
+import type { TlsPlan } from '../tls.ts';
+import { hasPassword, saysTls, withPassword, withPathsFrom, withTls } from './address.ts';
 import type { BrokerPlan, Configuration, Objective, SealPlan, Site } from './configuration.ts';
 import { type ConfigurationFile, serversOf } from './schema.ts';
+import { tlsPlanOf } from './tls.ts';
 
 /** The plan that a file means, its relative paths taken from `base`. */
 export function normalised(file: ConfigurationFile, base: string): Configuration {
@@ -14,7 +16,7 @@ export function normalised(file: ConfigurationFile, base: string): Configuration
   return {
     name: file.name,
     folder,
-    sites: Object.entries(file.sites).map(([name, site]) => siteOf(name, site)),
+    sites: Object.entries(file.sites).map(([name, site]) => siteOf(name, site, base)),
     primary: file.primary,
     broker: brokerOf(file.broker, folder),
     ...(seal && { seal }),
@@ -53,15 +55,25 @@ function sealOf(seal: ConfigurationFile['broker']['seal'], base: string): SealPl
   return seal?.vault && { kind: 'vault', ...seal.vault, namespace: seal.vault.namespace };
 }
 
-const siteOf = (name: string, site: ConfigurationFile['sites'][string]): Site => ({
-  name,
-  kind: 'postgres',
-  url:
-    site.password === undefined || hasPassword(site.postgres)
-      ? site.postgres
-      : withPassword(site.postgres, site.password),
-  ...(site.canary !== undefined && { canary: site.canary }),
-  role: site.role,
+function siteOf(name: string, site: ConfigurationFile['sites'][string], base: string): Site {
+  const { postgres, password, canary, role } = site;
+  const tls = site.tls && tlsPlanOf(site.tls, base);
+  const url = password === undefined || hasPassword(postgres) ? postgres : withPassword(postgres, password);
+  return {
+    name,
+    kind: 'postgres',
+    url: tls ? withTls(url, tls) : withPathsFrom(url, base),
+    // The same server, but another login: our certificate is not the application's.
+    ...(canary !== undefined && {
+      canary: tls && !saysTls(canary) ? withTls(canary, withoutOwn(tls)) : withPathsFrom(canary, base),
+    }),
+    role,
+  };
+}
+
+const withoutOwn = ({ ca, serverName }: TlsPlan): TlsPlan => ({
+  ...(ca !== undefined && { ca }),
+  ...(serverName !== undefined && { serverName }),
 });
 
 const objectiveOf = (objective: ConfigurationFile['objectives'][string]): Objective => ({

@@ -1,7 +1,7 @@
 import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { ChangeoverError } from '../error.ts';
-import { addressFault, addressForm, placeOf } from './address.ts';
+import { addressFault, addressForm, placeOf, withPathsFrom } from './address.ts';
 import type { Configuration } from './configuration.ts';
 import { normalised } from './normalise.ts';
 import { fileSchema, isSiteName, laneName } from './schema.ts';
@@ -34,7 +34,11 @@ export function configurationFromUrls(from: string, to: string, options: Replica
   const [primary, secondary] = siteNames(from, to);
   const file = fileSchema.parse({
     name,
-    sites: { [primary]: { postgres: from }, [secondary]: { postgres: to } },
+    // The plan is kept in its folder; paths of the command line start where it was typed.
+    sites: {
+      [primary]: { postgres: withPathsFrom(from, '.') },
+      [secondary]: { postgres: withPathsFrom(to, '.') },
+    },
     primary,
     broker: { log: '.' },
     tables: [

@@ -3,6 +3,7 @@ import { addressFault, addressForm } from './address.ts';
 import { described, type Page, pages } from './page.ts';
 import { rule } from './rule.ts';
 import { seal } from './seal.ts';
+import { tls } from './tls.ts';
 import { durationForm, parseDurationMs, parseSizeBytes, sizeForm } from './units.ts';
 
 interface Measure {
@@ -78,6 +79,12 @@ const site = z.strictObject({
     right: `an address like ${addressForm}, or { file: ./path } to read it from a file`,
     example: '"${LONDON_APP_URL}"',
     secret: true,
+  }),
+  tls: described(tls.optional(), {
+    says: 'Connects to this database by TLS, and only if it proves who it is. `{}` is enough where its certificate is of a public authority.',
+    why: 'The same can stand in the address, as libpq writes it: sslmode, sslrootcert, sslcert, sslkey. There, require and verify-ca mean verify-full; prefer and allow are refused.',
+    right: 'a mapping like { ca: ./ca.pem }',
+    example: '{ ca: ./ca.pem }',
   }),
   role: described(z.enum(['peer', 'warehouse']).prefault('peer'), {
     says: 'A peer may lead one day; a warehouse only ever receives.',

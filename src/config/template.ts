@@ -20,7 +20,9 @@ export function template(): string {
     '',
     ...part('name', '', 'name: shop', ''),
     ...part('sites', '', 'sites:'),
-    ...['postgres', 'password', 'canary', 'role'].flatMap((key) => part(`sites.*.${key}`, '  ')),
+    ...['postgres', 'password', 'canary', 'tls', 'tls.ca', 'tls.cert', 'tls.key', 'tls.server_name', 'role'].flatMap(
+      (key) => part(`sites.*.${key}`, '  '),
+    ),
     '  london: { postgres: "${LONDON_URL}" }',
     '  dublin: { postgres: "${DUBLIN_URL}" }',
     '',

@@ -67,6 +67,40 @@ test('a seal is taken with its ring, paths from the file, and shown without its 
   assert.equal(read(valid).configuration?.seal, undefined);
 });
 
+test('the TLS of a site is part of its address, paths from the file; the canary comes without our certificate', () => {
+  const site = (text: string) =>
+    read(valid.replace('{ postgres: "${LONDON_URL}" }', text)).configuration?.sites[0] ?? assert.fail();
+  const planned = site(
+    '{ postgres: "${LONDON_URL}", canary: "postgres://web@london/shop", tls: { ca: ./ca.pem, cert: a.pem, key: a.key, server_name: db } }',
+  );
+  const files = 'sslcert=%2Fsrv%2Fa.pem&sslkey=%2Fsrv%2Fa.key&';
+  assert.equal(
+    planned.url,
+    `${env.LONDON_URL}?sslmode=verify-full&sslrootcert=%2Fsrv%2Fca.pem&${files}sslservername=db`,
+  );
+  assert.equal(
+    planned.canary,
+    'postgres://web@london/shop?sslmode=verify-full&sslrootcert=%2Fsrv%2Fca.pem&sslservername=db',
+  );
+  assert.equal(
+    site('{ postgres: "postgres://a@b/c?sslmode=require&sslrootcert=./ca.pem" }').url,
+    'postgres://a@b/c?sslmode=require&sslrootcert=%2Fsrv%2Fca.pem',
+  );
+  assert.equal(site('{ postgres: "${LONDON_URL}", tls: {} }').url, `${env.LONDON_URL}?sslmode=verify-full`);
+});
+
+test('an address that could end without TLS, or without proof, is refused', () => {
+  const complaint = (query: string) =>
+    complaintsAbout(valid.replace('"${LONDON_URL}"', `"postgres://a:Geheim1@b/c?${query}"`)).join();
+  for (const mode of ['prefer', 'allow', 'no-verify'])
+    assert.match(complaint(`sslmode=${mode}`), /write sslmode=verify-full/);
+  for (const name of ['ssl=no-verify', 'uselibpqcompat=true', 'sslnegotiation=direct'])
+    assert.match(complaint(name), /^3:23 sites.london.postgres: says \w+, which is not read here/);
+  assert.match(complaint('sslcert=a'), /one of sslcert and sslkey/);
+  assert.match(complaint('sslmode=disable&sslrootcert=a'), /keep one of the two/);
+  for (const mode of ['disable', 'require', 'verify-ca', 'verify-full']) assert.equal(complaint(`sslmode=${mode}`), '');
+});
+
 test('a broker of the user is taken with its servers, and shown without what stands before the @', () => {
   const { configuration } = read(
     `${valid}broker: { nats: { servers: "nats://a:secret@one:4222, two", stream: shop } }\n`,
@@ -88,7 +122,18 @@ const slips: readonly (readonly [string, (text: string) => string, readonly stri
   [
     'a key nothing like any other',
     (text) => text.replace('{ postgres: "${DUBLIN_URL}" }', '{ postgres: "${DUBLIN_URL}", colour: red }'),
-    ['4:40 sites.dublin.colour: is not known here; known are postgres, password, canary, role'],
+    ['4:40 sites.dublin.colour: is not known here; known are postgres, password, canary, tls, role'],
+  ],
+  [
+    'TLS planned twice, and half',
+    (text) =>
+      text
+        .replace('"${LONDON_URL}"', '"postgres://a@b/c?sslmode=require", tls: {}')
+        .replace('"${DUBLIN_URL}"', '"${DUBLIN_URL}", tls: { cert: a.pem }'),
+    [
+      '3:59 sites.london.tls: the address says how it is encrypted already; keep one of the two',
+      '4:47 sites.dublin.tls.cert: is nothing without key; write both',
+    ],
   ],
   ['a key given twice', (text) => `${text}name: other\n`, ['6:1 this key is given twice; keep one of the two']],
   ['a tab', (text) => text.replace('  dublin', '\tdublin'), ['4:1 a tab is no indentation in YAML; use spaces']],

@@ -1,5 +1,7 @@
 import { ChangeoverError } from '../../error.ts';
 import type { Finding } from '../../finding.ts';
+import { isRemote } from '../../tls.ts';
+import { encryptionOf } from './encryption.ts';
 import { failure, type Side, sqlState } from './failure.ts';
 import { quoteIdentifier, quoteLiteral } from './identifier.ts';
 
@@ -15,6 +17,7 @@ export function refusedFinding(side: Side, url: string, error: unknown): Found {
   const found = (check: string, cure: string): Found => ({ severity: 'blocker', check, message, cure, code });
   const admission = `-- pg_hba.conf of that server; then: SELECT pg_reload_conf();
 -- host  ${database}  ${user}  <address of this machine>/32  scram-sha-256`;
+  if (code === `${side}_TLS_REFUSED` || code === 'CONFIG_UNREADABLE') return found('tls', `-- ${hint}`);
   switch (sqlState(error)) {
     case undefined:
       return found(
@@ -38,6 +41,22 @@ ALTER DATABASE ${quoteIdentifier(database)} CONNECTION LIMIT -1;
     default:
       return found('reachable', `-- ${hint}`);
   }
+}
+
+/** A network that somebody else can listen to is found before it is used. */
+export function openFindings(url: string): readonly Found[] {
+  const { tls, host } = encryptionOf(url);
+  if (tls || !isRemote(host)) return [];
+  return [
+    {
+      severity: 'warning',
+      check: 'tls',
+      message: 'Rows pass between here and this server in the open: whoever is on the way can read and change them',
+      cure: `-- postgresql.conf of that server: ssl = on, with a certificate that carries the name ${host}
+-- changeover.yaml, at this site: tls: { ca: ./ca.pem }
+-- or in its address: ?sslmode=verify-full&sslrootcert=./ca.pem`,
+    },
+  ];
 }
 
 /** Works whether or not the role exists: a server does not tell a stranger which of the two is wrong. */

@@ -1,6 +1,8 @@
 import { Socket } from 'node:net';
 import { Client, type CustomTypesConfig } from 'pg';
-import { assert } from '../../error.ts';
+import { assert, ChangeoverError } from '../../error.ts';
+import { tlsOptions } from '../../tls.ts';
+import { encryptionOf } from './encryption.ts';
 import { failure, type Side } from './failure.ts';
 
 /** One rendering of every value, on snapshot, stream and apply alike, whatever the server's defaults are. An empty
@@ -69,12 +71,14 @@ function stoppableSocket(): Socket {
 }
 
 /** Opens a session with the pinned settings. Aborting `signal` cuts it, at any time. Every value comes back as the server's text.
- *  Throws SOURCE_/TARGET_UNREACHABLE, _LOGIN_REFUSED, _BUSY. */
+ *  Throws SOURCE_/TARGET_UNREACHABLE, _LOGIN_REFUSED, _TLS_REFUSED, _BUSY, and CONFIG_UNREADABLE for the files of TLS. */
 export async function connect(options: ConnectOptions, signal: AbortSignal): Promise<Connection> {
   signal.throwIfAborted();
   const settings = Object.entries(pinned).map(([name, value]) => `-c ${name}=${value.replaceAll(' ', '\\ ')}`);
+  const { url, tls } = encryptionOf(options.url);
   const config = {
-    connectionString: options.url,
+    connectionString: url,
+    ssl: tls ? await tlsOptions(tls) : false,
     application_name: options.application,
     options: settings.join(' '),
     connectionTimeoutMillis: connectMsMax,
@@ -104,7 +108,13 @@ export async function connect(options: ConnectOptions, signal: AbortSignal): Pro
   } catch (error) {
     await close();
     signal.throwIfAborted();
-    throw failure(options.side, error, `Connecting to ${redact(options.url)}`);
+    const doing = `Connecting to ${redact(options.url)}`;
+    if (tls && isWithoutTls(error))
+      throw new ChangeoverError(`${options.side}_TLS_REFUSED`, `${doing}: it has no TLS`, {
+        hint: 'Turn on ssl in postgresql.conf of that server. Nothing was sent in the open.',
+        cause: error,
+      });
+    throw failure(options.side, error, doing);
   }
   return {
     client,
@@ -122,6 +132,10 @@ export async function connect(options: ConnectOptions, signal: AbortSignal): Pro
     [Symbol.asyncDispose]: close,
   };
 }
+
+/** The driver has no code for it. */
+const isWithoutTls = (error: unknown): boolean =>
+  error instanceof Error && error.message === 'The server does not support SSL connections';
 
 /** The socket under a client, for streaming protocols and for cutting it. */
 export function socketOf(client: Client): Socket {

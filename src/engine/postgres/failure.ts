@@ -1,4 +1,5 @@
 import { ChangeoverError, type Code } from '../../error.ts';
+import { tlsRefusal } from '../../tls.ts';
 
 /** On which side of the house a PostgreSQL server stands: decides the prefix of its errors. */
 export type Side = 'SOURCE' | 'TARGET';
@@ -54,5 +55,8 @@ export function failure(side: Side, error: unknown, doing: string): ChangeoverEr
   const message = error instanceof Error ? error.message || error.name : String(error);
   const state = error instanceof Error && 'severity' in error && 'code' in error ? error.code : undefined;
   if (typeof state === 'string') return refusal(side, { state, message, doing }, error);
-  return new ChangeoverError(`${side}_UNREACHABLE`, `${doing}: ${message}`, { cause: error });
+  return (
+    tlsRefusal(`${side}_TLS_REFUSED`, error, doing) ??
+    new ChangeoverError(`${side}_UNREACHABLE`, `${doing}: ${message}`, { cause: error })
+  );
 }

@@ -1,5 +1,11 @@
 import { tableName } from '../../change/table.ts';
-import { clockFindings, type Found, refusedFinding, versionFindings } from '../../engine/postgres/access.ts';
+import {
+  clockFindings,
+  type Found,
+  openFindings,
+  refusedFinding,
+  versionFindings,
+} from '../../engine/postgres/access.ts';
 import { type Connection, type ConnectOptions, connect } from '../../engine/postgres/connect.ts';
 import { isCode } from '../../error.ts';
 import { checkDdl } from './check/ddl.ts';
@@ -43,6 +49,7 @@ export async function checkSource(options: SourceCheckOptions, signal: AbortSign
   const leftOut = facts.slot === undefined ? await readLeftOut(connection, options.wanted) : [];
   return [
     ...unsuitable,
+    ...openFindings(options.connect.url),
     ...judge(facts, options),
     ...checkLeftOut(leftOut),
     ...(await checkDdl(connection, { ...options, role: facts.server.role })),

@@ -1,5 +1,11 @@
 import type { SourceProfile } from '../../change/profile.ts';
-import { clockFindings, type Found, refusedFinding, versionFindings } from '../../engine/postgres/access.ts';
+import {
+  clockFindings,
+  type Found,
+  openFindings,
+  refusedFinding,
+  versionFindings,
+} from '../../engine/postgres/access.ts';
 import type { Connection } from '../../engine/postgres/connect.ts';
 import { type ConnectOptions, connect } from '../../engine/postgres/connect.ts';
 import { sqlState } from '../../engine/postgres/failure.ts';
@@ -37,6 +43,7 @@ export async function checkTarget(options: TargetCheckOptions, signal: AbortSign
   });
   return [
     ...unsuitable,
+    ...openFindings(options.connect.url),
     ...checkDatabase(facts, source),
     ...checkPrivileges(facts, source),
     ...(source === undefined ? [] : checkExtensions(facts, source)),
