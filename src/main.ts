@@ -2,6 +2,7 @@ import { main as commandLine } from './cli/command-line.ts';
 import type { House } from './cli/house.ts';
 import * as adapters from './main/adapters.ts';
 import { immovable, runAgents } from './main/agents.ts';
+import { ledgersOf, openLedger, openLedgerReader } from './main/ledger.ts';
 import { prepare } from './main/prepare.ts';
 import { resyncLane } from './main/resync.ts';
 import { openKeyRing } from './main/seal.ts';
@@ -17,6 +18,10 @@ const house: House = {
   verifyLog: adapters.verifyBroker,
   keyRing: async ({ seal }) => seal && openKeyRing(seal),
   resync: resyncLane,
+  source: (configuration, site) => adapters.openSource(configuration, adapters.siteOf(configuration, site)),
+  ledgers: ledgersOf,
+  openLedger,
+  ledgerReader: openLedgerReader,
   async run(configuration, { restart, ...options }, signal) {
     await prepare(house, { configuration, restart, ...options }, signal);
     await runAgents({ configuration, adapters, ...options }, signal);

@@ -1,10 +1,10 @@
-import type { BrokerInspector, BrokerReader } from '../broker/broker.ts';
+import type { Broker, BrokerInspector, BrokerReader } from '../broker/broker.ts';
 import type { KeyRing } from '../broker/key-ring.ts';
 import type { Offset, Position } from '../change/position.ts';
 import type { Configuration } from '../config/configuration.ts';
 import type { Role } from '../control/agents.ts';
 import type { Helm } from '../helm/helm.ts';
-import type { SourceInspector } from '../source/source.ts';
+import type { Source, SourceInspector } from '../source/source.ts';
 import type { TargetInspector } from '../target/target.ts';
 import type { Bridged } from '../verify/bridge.ts';
 import type { Resynced } from '../verify/resync.ts';
@@ -30,6 +30,13 @@ export interface House {
   keyRing(configuration: Configuration): Promise<KeyRing | undefined>;
   /** Brings a lane that lost its place at the primary back by what differs. Throws BROKER_LOCKED, TARGET_BUSY while somebody is at work. */
   resync(configuration: Configuration, how: ResyncHow, signal: AbortSignal): Promise<Resynced>;
+  /** For reading what a site has that led before. */
+  source(configuration: Configuration, site: string): Promise<Source>;
+  /** The ledgers of orphans that are here. */
+  ledgers(configuration: Configuration): Promise<readonly Ledger[]>;
+  /** For writing; begins the ledger where there is none. Throws BROKER_LOCKED while another does. */
+  openLedger(configuration: Configuration, ledger: Ledger, signal: AbortSignal): Promise<Broker>;
+  ledgerReader(configuration: Configuration, ledger: Ledger, signal: AbortSignal): Promise<BrokerReader>;
   /** Does the work of the roles until `signal` aborts, then resolves. Rejects with what stopped them. */
   run(configuration: Configuration, options: RunOptions, signal: AbortSignal): Promise<void>;
   /** Resolves to the exit code. */
@@ -40,6 +47,14 @@ export interface ResyncHow {
   /** Only says what differs. */
   readonly dryRun: boolean;
   readonly onTable: (bridged: Bridged) => void;
+}
+
+/** Names what a site committed behind the end of an epoch in which it led. */
+export interface Ledger {
+  readonly epoch: number;
+  /** The log in which the epoch is. */
+  readonly stream: string;
+  readonly site: string;
 }
 
 export interface RunOptions {

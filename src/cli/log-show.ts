@@ -35,7 +35,7 @@ export async function logShow(session: Session, asked: string, options: Configur
   return 0;
 }
 
-interface Shown {
+export interface Shown {
   readonly kind: Change['kind'];
   readonly table?: string;
   readonly before?: Values;
@@ -45,7 +45,7 @@ interface Shown {
 }
 
 /** A change as values; a block of a snapshot as each of its rows. */
-function shown(change: Change): readonly Shown[] {
+export function shown(change: Change): readonly Shown[] {
   const { kind } = change;
   switch (kind) {
     case 'insert':
@@ -122,7 +122,7 @@ const copiedRows = (block: Buffer): readonly (readonly (string | null)[])[] =>
         ),
     );
 
-function line(desk: Desk, { kind, table, before, after, note }: Shown): string {
+export function line(desk: Desk, { kind, table, before, after, note }: Shown): string {
   const values = [
     ...(before ? [`(${valueWords(before)})`] : []),
     ...(before && after ? ['->'] : []),

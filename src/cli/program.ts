@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { type Building, define, type Words, withConfig } from './building.ts';
 import type { CheckOptions } from './check.ts';
 import type { DemoArguments } from './demo.ts';
 import type { Session } from './desk.ts';
@@ -9,6 +10,7 @@ import type { InitOptions } from './init.ts';
 import type { KeysRotateOptions } from './keys.ts';
 import type { ConfiguredOptions } from './lane.ts';
 import type { LogListOptions } from './log.ts';
+import { addOrphans } from './orphans-command.ts';
 import type { RepairArguments } from './repair.ts';
 import type { ReplicateArguments } from './replicate.ts';
 import type { ResyncArguments } from './resync.ts';
@@ -42,6 +44,7 @@ export function buildProgram(session: Session, finish: (exitCode: ExitCode) => v
   addResync(building);
   addSetAside(building);
   addMoves(building);
+  addOrphans(building);
   addLog(building);
   addKeys(building);
   addDemo(building);
@@ -52,32 +55,6 @@ function versionHere(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   return String((JSON.parse(text) as { readonly version: unknown }).version);
 }
-
-interface Building {
-  readonly program: Command;
-  readonly session: Session;
-  readonly finish: (exitCode: ExitCode) => void;
-}
-
-interface Words {
-  readonly usage: string;
-  readonly says: string;
-  /** Without the word `changeover`. */
-  readonly example: string;
-}
-
-const define = (parent: Command, { usage, says, example }: Words): Command =>
-  parent
-    .command(usage)
-    .description(says)
-    .option('--json', 'answer in JSON; see docs/json.md')
-    .addHelpText('after', `\nExample:\n  changeover ${example}`);
-
-const withConfig = (command: Command): Command =>
-  command.option(
-    '-c, --config <file>',
-    'default: ./changeover.yaml, else what changeover replicate left in ./changeover-data',
-  );
 
 function addReplicate({ program, session, finish }: Building): void {
   define(program, {

@@ -193,6 +193,10 @@ export const houseWith = (changes: Partial<House> = {}): House => ({
     const told = { why: 'london keeps nothing for us', from: at(1000), to: at(2000), tables };
     return Promise.resolve({ ...told, proof: dryRun ? undefined : proof });
   },
+  source: failing('SOURCE_UNREACHABLE', 'refused'),
+  ledgers: () => Promise.resolve([{ site: 'london', epoch: 1, stream: 'stream-1' }]),
+  openLedger: failing('BROKER_LOCKED', 'written'),
+  ledgerReader: () => Promise.resolve(memoryReader()),
   run: (_configuration, { report }) => Promise.resolve(report('at work')),
   demo: () => Promise.resolve(0),
   ...changes,

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { isBefore, type Position } from '../../../src/change/position.ts';
-import { openPostgresServer } from '../../../src/demo/postgres-server.ts';
 import { type Connection, connect } from '../../../src/engine/postgres/connect.ts';
 import { formatLsn } from '../../../src/engine/postgres/lsn.ts';
 import { openSourceInspector, type SourceInspectorOptions } from '../../../src/source/postgres/inspect.ts';
