@@ -18,6 +18,8 @@ import {
 
 /** One read of the operating system: large enough that its cost vanishes, small enough to hold a few. */
 const chunkBytes = 1024 * 1024;
+/** The same where only lengths are wanted: most entries are larger than this, and what lies between is not read. */
+const strideBytes = 64 * 1024;
 
 /** Where a segment stops being right. */
 export interface Broken {
@@ -127,9 +129,9 @@ export class Segment implements AsyncDisposable {
     return true;
   }
 
-  /** Steps from `place` toward the entry `to`, over about a chunk, by lengths alone: for figures, nothing is checked. */
+  /** Steps from `place` toward the entry `to`, as far as one read tells, by lengths alone: nothing is checked. */
   async skip(place: Place, to: Offset, limit: number): Promise<Place> {
-    const chunk = await this.bytes(place.position, Math.min(limit, place.position + chunkBytes));
+    const chunk = await this.bytes(place.position, Math.min(limit, place.position + strideBytes));
     let { next, position } = place;
     while (next < to) {
       const length = entryLength(chunk, position - place.position);
