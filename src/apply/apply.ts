@@ -17,6 +17,8 @@ import { opensSnapshot, type Part, prepare } from './lot.ts';
 const lotBytesMax = 6 * 1024 * 1024;
 const aheadBytesMax = lotBytesMax;
 
+const releaseMsDefault = 5000;
+
 export interface ApplyOptions {
   readonly broker: BrokerReader;
   readonly target: Target;
@@ -31,7 +33,7 @@ export interface ApplyOptions {
 /** Carries the broker's entries into the target, until `signal` aborts or something fails. Keeps no state: the target's checkpoint
  *  says where to go on, and moves in the same transaction as the rows (invariant 4). */
 export async function apply(options: ApplyOptions, signal: AbortSignal): Promise<void> {
-  const { broker, target } = options;
+  const { broker, target, releaseMs = releaseMsDefault } = options;
   const checkpoint = await target.checkpoint(signal);
   if (checkpoint && checkpoint.stream !== broker.stream) {
     throw new ChangeoverError(
@@ -69,10 +71,14 @@ export async function apply(options: ApplyOptions, signal: AbortSignal): Promise
       // One lot ready, whatever its size: more would only make each of them smaller.
       bytesMax: 1,
       takeBytesMax: 1,
+      restMs: releaseMs,
     },
     signal,
   );
-  for await (const [parts] of prepared) if (parts) await lane.apply(parts, signal);
+  for await (const [parts] of prepared) {
+    if (parts) await lane.apply(parts, signal);
+    await lane.release();
+  }
 }
 
 /** What a decoded change takes beside its bytes: two objects and its places in lists and maps. Small rows weigh less than that. Of one
@@ -98,6 +104,8 @@ class Lane {
   #stage: Stage;
   #next: Offset;
   #releasedAtMs = performance.now();
+  /** What had been applied then. */
+  #released: Offset | undefined;
 
   constructor(options: ApplyOptions, checkpoint: Checkpoint | undefined) {
     this.#options = options;
@@ -112,7 +120,6 @@ class Lane {
       if (part.kind === 'whole') await this.#applyWhole(part, signal);
       else await this.#applyPiece(part, signal);
     }
-    await this.#release();
   }
 
   /** Rolls back what is open. */
@@ -233,12 +240,14 @@ class Lane {
   }
 
   /** The target commits without waiting for its disk, so after its crash a checkpoint can stand earlier than it did: the broker may
-   *  trim only what a flush has made durable. */
-  async #release(): Promise<void> {
+   *  trim only what a flush has made durable. Also where nothing follows: who crashed while nobody wrote is noticed by this. */
+  async release(): Promise<void> {
     const nowMs = performance.now();
-    const { releaseMs = 5000 } = this.#options;
+    const { releaseMs = releaseMsDefault } = this.#options;
     if (!this.#checkpoint || this.#stage.kind === 'pieces' || nowMs - this.#releasedAtMs < releaseMs) return;
     this.#releasedAtMs = nowMs;
+    if (this.#released === this.#next) return;
+    this.#released = this.#next;
     await this.#options.target.flush();
     await this.#options.broker.release(this.#options.consumer, nextOffset(this.#checkpoint.offset));
   }

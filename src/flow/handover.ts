@@ -38,11 +38,22 @@ export class Handover<T> {
     this.#notify();
   }
 
-  /** Everything that lies here, at least one item and at most `bytesMax` (but always one); undefined once ended and empty. */
-  async takeAll(bytesMax: number, signal: AbortSignal): Promise<readonly T[] | undefined> {
-    while (this.#items.length === 0) {
-      if (this.#ended) return undefined;
-      await this.#changed(signal);
+  /** Everything that lies here, at least one item and at most `bytesMax` (but always one); undefined once ended and empty. With `restMs`,
+   *  nothing after so long a wait. */
+  async takeAll(bytesMax: number, signal: AbortSignal, restMs?: number): Promise<readonly T[] | undefined> {
+    const rest = { isOver: false };
+    const end = (): void => {
+      rest.isOver = true;
+      this.#notify();
+    };
+    const timer = restMs !== undefined && this.#items.length === 0 ? setTimeout(end, restMs) : undefined;
+    try {
+      while (this.#items.length === 0 && !rest.isOver) {
+        if (this.#ended) return undefined;
+        await this.#changed(signal);
+      }
+    } finally {
+      clearTimeout(timer);
     }
     signal.throwIfAborted();
     const taken: T[] = [];

@@ -8,6 +8,8 @@ export interface PumpedOptions<T> {
   readonly bytesMax: number;
   /** How much the consumer gets at once, at the most (one item always). */
   readonly takeBytesMax: number;
+  /** Where nothing comes for so long, the consumer gets an empty round. Default: it waits. */
+  readonly restMs?: number;
 }
 
 /** Two stages that work at the same time: while the consumer is busy, the producer goes on, up to `bytesMax`. Each round gives all
@@ -24,7 +26,7 @@ export async function* pumped<T>(options: PumpedOptions<T>, signal: AbortSignal)
     );
   try {
     for (;;) {
-      const items = await handover.takeAll(options.takeBytesMax, both);
+      const items = await handover.takeAll(options.takeBytesMax, both, options.restMs);
       if (!items) return;
       yield items;
     }
