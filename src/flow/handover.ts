@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { assert } from '../error.ts';
 
 /** The only queue: one giver, one taker, limited in bytes. The giver waits while more than `bytesMax` lie here; one item is always
@@ -42,18 +43,20 @@ export class Handover<T> {
    *  nothing after so long a wait. */
   async takeAll(bytesMax: number, signal: AbortSignal, restMs?: number): Promise<readonly T[] | undefined> {
     const rest = { isOver: false };
-    const end = (): void => {
+    const stop = new AbortController();
+    const over = (): void => {
       rest.isOver = true;
       this.#notify();
     };
-    const timer = restMs !== undefined && this.#items.length === 0 ? setTimeout(end, restMs) : undefined;
+    if (restMs !== undefined && this.#items.length === 0)
+      sleep(restMs, undefined, { signal: stop.signal }).then(over, () => undefined);
     try {
       while (this.#items.length === 0 && !rest.isOver) {
         if (this.#ended) return undefined;
         await this.#changed(signal);
       }
     } finally {
-      clearTimeout(timer);
+      stop.abort();
     }
     signal.throwIfAborted();
     const taken: T[] = [];
