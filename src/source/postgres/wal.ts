@@ -1,6 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from '../../engine/postgres/connect.ts';
 import { type Lsn, lsn } from '../../engine/postgres/lsn.ts';
-import { COPY_BOTH_RESPONSE, COPY_DATA, query, standbyStatus } from '../../engine/postgres/message.ts';
+import { COPY_BOTH_RESPONSE, COPY_DATA, type Frame, query, standbyStatus } from '../../engine/postgres/message.ts';
 import { Wire } from '../../engine/postgres/wire.ts';
 import { ChangeoverError } from '../../error.ts';
 import { Pace } from './pace.ts';
@@ -10,6 +11,8 @@ import { epochShiftUs } from './pgoutput.ts';
 const statusMsMax = 10_000;
 /** Statuses are answered: so many of them in vain, and nobody is there. */
 const statusesPerSilence = 4;
+/** A torrent of which nothing came for so long has ended, or its sender is at work on something else. */
+const breakMs = 20;
 
 export interface WalStreamOptions {
   /** A server of which nothing was heard for so long is given up. */
@@ -36,6 +39,7 @@ export class WalStream implements Disposable {
   #flushed: Lsn = lsn(0n);
   readonly #timer: NodeJS.Timeout;
   readonly #pace = new Pace();
+  #coming: Promise<readonly Frame[]> | undefined;
   /** When the last commit that came was made: microseconds by the server's clock. */
   #committedUs = 0n;
 
@@ -49,12 +53,16 @@ export class WalStream implements Disposable {
     await this.#wire.send(query(command));
   }
 
-  /** The messages that have come, at least none: a keepalive alone gives an empty list. Throws SOURCE_UNREACHABLE when
-   *  the server ends the stream. */
+  /** The messages that have come, at least none: a keepalive alone gives an empty list, and so does a torrent that breaks off. Throws
+   *  SOURCE_UNREACHABLE when the server ends the stream. */
   async take(): Promise<readonly WalMessage[]> {
+    if (this.#pace.isTorrent && !(await this.#goesOn())) {
+      this.#pace.rest();
+      return [];
+    }
     const messages: WalMessage[] = [];
     let bytes = 0;
-    for (const { type, body } of this.#wire.checked(await this.#wire.take(), 'Streaming')) {
+    for (const { type, body } of this.#wire.checked(await this.#frames(), 'Streaming')) {
       if (type === COPY_BOTH_RESPONSE) continue;
       if (type !== COPY_DATA) throw new ChangeoverError('SOURCE_UNREACHABLE', 'The primary ended the stream');
       if (body[0] === 0x77) {
@@ -66,6 +74,29 @@ export class WalStream implements Disposable {
     }
     this.#setPace(messages, bytes);
     return messages;
+  }
+
+  /** The frames that come next: one look at a time. */
+  async #frames(): Promise<readonly Frame[]> {
+    const coming = this.#coming ?? this.#wire.take();
+    this.#coming = undefined;
+    return coming;
+  }
+
+  /** Whether something comes soon. */
+  async #goesOn(): Promise<boolean> {
+    this.#coming ??= this.#wire.take();
+    // It may fail after everybody has gone.
+    const came = this.#coming.then(
+      () => true,
+      () => true,
+    );
+    const stop = new AbortController();
+    try {
+      return await Promise.race([came, sleep(breakMs, false, { signal: stop.signal })]);
+    } finally {
+      stop.abort();
+    }
   }
 
   #setPace(messages: readonly WalMessage[], bytes: number): void {

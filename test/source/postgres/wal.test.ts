@@ -39,3 +39,33 @@ test('an answer to a keepalive says only what was confirmed, whatever the server
   wal.confirm(lsn(400n));
   assert.equal(await asked(), 500n);
 });
+
+/** A message of a transaction that was committed a minute before it is sent. */
+function old(letter: string, length: number): Buffer {
+  const sentUs = 600_000_000n;
+  const body = Buffer.alloc(25 + length);
+  body.write('w');
+  body.writeBigInt64BE(sentUs, 17);
+  body.write(letter, 25, 'latin1');
+  if (letter === 'C') body.writeBigInt64BE(sentUs - 60_000_000n, 25 + 18);
+  return frameBytes(COPY_DATA, body);
+}
+
+test('a torrent that breaks off is over without another word of the server', async () => {
+  await using pair = await openPair();
+  using wal = new WalStream(pair.connection, { silenceMsMax: 60_000 });
+  const gulp = Buffer.concat([old('C', 26), ...Array.from({ length: 500 }, () => old('I', 75))]);
+  pair.server.write(gulp);
+  let messages = 0;
+  let wasTorrent = false;
+  while (messages < 501) {
+    messages += (await wal.take()).length;
+    wasTorrent ||= wal.isTorrent;
+  }
+  assert.ok(wasTorrent);
+  if (wal.isTorrent) assert.deepEqual(await wal.take(), []);
+  assert.equal(wal.isTorrent, false);
+  const next = wal.take();
+  pair.server.write(old('C', 26));
+  assert.equal((await next).length, 1);
+});
