@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from '../../engine/postgres/connect.ts';
 import { type Lsn, lsn } from '../../engine/postgres/lsn.ts';
 import { COPY_BOTH_RESPONSE, COPY_DATA, type Frame, query, standbyStatus } from '../../engine/postgres/message.ts';
@@ -91,11 +90,13 @@ export class WalStream implements Disposable {
       () => true,
       () => true,
     );
-    const stop = new AbortController();
+    const { promise: late, resolve } = Promise.withResolvers<boolean>();
+    // A timer that is aborted makes an error each time, which costs more than all else here.
+    const timer = setTimeout(resolve, breakMs, false);
     try {
-      return await Promise.race([came, sleep(breakMs, false, { signal: stop.signal })]);
+      return await Promise.race([came, late]);
     } finally {
-      stop.abort();
+      clearTimeout(timer);
     }
   }
 
