@@ -93,6 +93,12 @@ test('chunks hold whole lines, also where a line is longer than a chunk or ends 
   );
 });
 
+test('few rows take no more room than they need', () => {
+  const [text] = written([[Buffer.from('a')], [Buffer.from('b')]], [0], '17\t');
+  const pooled = 64 * 1024;
+  assert.ok(text && text.buffer.byteLength <= pooled, `${text?.buffer.byteLength} bytes for two lines`);
+});
+
 test('rows that are all nulls fit wherever a chunk ends', () => {
   const width = 40;
   const columns = [...Array(width).keys()];

@@ -16,22 +16,27 @@ escapes[0x0d] = 0x72;
 
 const chunkBytes = 256 * 1024;
 
-/** The rows as lines, in chunks of about 256 KiB, whole lines each. `prefix` begins each line as it stands: cells of ours, each ended by a
- *  tab. `columns`: which cells of a row to write, ascending. An unchanged cell is written as null: the caller must not use it. */
+/** The rows as lines, in chunks of about 256 KiB, whole lines each, and no more room than the rows need: the texts of thousands of tables
+ *  lie here at the same time. `prefix` begins each line as it stands: cells of ours, each ended by a tab. `columns`: which cells of a row to
+ *  write, ascending. An unchanged cell is written as null: the caller must not use it. */
 export function* copyText(rows: RowList, prefix: string, columns: readonly number[]): Generator<Buffer> {
-  let chunk = Buffer.allocUnsafe(chunkBytes);
+  // Every byte of a row may become two (one of a value behind a backslash, a null's letter as \N), and a tab follows every cell.
+  const mostOf = (index: number): number =>
+    prefix.length + 2 * ((rows.ends[index] ?? 0) - (rows.starts[index] ?? 0)) + columns.length;
+  let left = 0;
+  for (let index = 0; index < rows.length; index += 1) left += mostOf(index);
+  let chunk = Buffer.alloc(0);
   let at = 0;
   for (const [index, bytes] of rows.bytes.entries()) {
-    const start = rows.starts[index] ?? 0;
-    // Every byte of the row may become two (one of a value behind a backslash, a null's letter as \N), and a tab follows every cell.
-    const most = prefix.length + 2 * ((rows.ends[index] ?? 0) - start) + columns.length;
+    const most = mostOf(index);
     if (at + most > chunk.length) {
       if (at > 0) yield chunk.subarray(0, at);
-      chunk = Buffer.allocUnsafe(Math.max(chunkBytes, most));
+      chunk = Buffer.allocUnsafe(Math.max(Math.min(chunkBytes, left), most));
       at = 0;
     }
+    left -= most;
     if (prefix !== '') at += chunk.write(prefix, at, 'latin1');
-    at = writeCells(chunk, at, bytes, start, columns);
+    at = writeCells(chunk, at, bytes, rows.starts[index] ?? 0, columns);
     chunk[at - 1] = NEWLINE;
   }
   if (at > 0) yield chunk.subarray(0, at);
