@@ -47,6 +47,8 @@ const batchBytesMax = 1024 * 1024;
 const aheadBytesMax = 2 * batchBytesMax;
 /** While more of a backlog follows at once, so much is handed on together: each append costs a sync of the log. */
 const torrentBytes = 512 * 1024;
+/** Nothing is held back for longer: of what comes, little may be ours. */
+const heldMsMax = 200;
 
 export interface PostgresSourceOptions {
   readonly url: string;
@@ -202,6 +204,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
     });
     await using standing = new Standing({ take: () => wal.take(), open, control }, signal);
     let transaction = 0n;
+    let gaveMs = performance.now();
     try {
       const rounds = inCommitOrder({ next: () => standing.next(), spillFolder });
       for await (const { messages, stand, isUnclear } of rounds) {
@@ -231,7 +234,9 @@ export function postgresSource(options: PostgresSourceOptions): Source {
             assembly.add(sequences ?? (cutter ? cutter.cut(message) : message));
           }
         }
-        if (!stand && !isUnclear && wal.isTorrent && assembly.bytes < torrentBytes) continue;
+        const isHeld = wal.isTorrent && assembly.bytes < torrentBytes && performance.now() - gaveMs < heldMsMax;
+        if (isHeld && !stand && !isUnclear) continue;
+        gaveMs = performance.now();
         for (const { batch, bytes } of assembly.take())
           await give({ batch: wal.isTorrent ? pack(batch) : batch, bytes }, bytes);
         if (isUnclear) break;
