@@ -102,6 +102,10 @@ export const errorTable = {
     action: 'page',
     hint: 'Check user, password and permissions at the broker.',
   },
+  BROKER_TLS_REFUSED: {
+    action: 'page',
+    hint: 'The broker did not prove who it is, or refused our certificate. Check the certificates of both ends.',
+  },
   BROKER_UNSUITABLE: { action: 'page', hint: 'Run: changeover check. It prints the setting to change.' },
   BROKER_EMPTY: {
     action: 'stop',

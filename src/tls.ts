@@ -14,17 +14,28 @@ export interface TlsPlan {
   readonly serverName?: string;
 }
 
+/** Texts, PEM. */
+export interface TlsOptions extends Pick<ConnectionOptions, 'minVersion'> {
+  readonly rejectUnauthorized: true;
+  readonly servername?: string;
+  readonly checkServerIdentity?: typeof checkServerIdentity;
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
 /** Reads the files anew each time: certificates that were renewed are used by the next connection. Throws CONFIG_UNREADABLE. */
-export async function tlsOptions({ ca, cert, key, serverName }: TlsPlan): Promise<ConnectionOptions> {
+export async function tlsOptions({ ca, cert, key, serverName }: TlsPlan): Promise<TlsOptions> {
   return {
     rejectUnauthorized: true,
     minVersion: 'TLSv1.2',
     ...(ca !== undefined && { ca: await textOf(ca) }),
     ...(cert !== undefined && { cert: await textOf(cert) }),
     ...(key !== undefined && { key: await textOf(key) }),
-    // Some clients put the host in the place of this name once more, so the name is also checked by ourselves.
+    // Some clients put the host, or localhost, in the place of this name once more, so the name is also checked by ourselves.
     ...(serverName !== undefined && {
-      servername: serverName,
+      // An address by number is no name that a server could be asked for.
+      servername: isIP(serverName) ? '' : serverName,
       checkServerIdentity: (_host, certificate) => checkServerIdentity(serverName, certificate),
     }),
   };

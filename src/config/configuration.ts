@@ -1,3 +1,5 @@
+import type { TlsPlan } from '../tls.ts';
+
 /** The normalised plan of a lane: what every room but `config` sees. Paths are absolute, durations milliseconds, sizes bytes. */
 export interface Configuration {
   /** Names the lane: part of the names of what we make at the primary (slot, publication). */
@@ -57,9 +59,20 @@ export interface NatsPlan {
   /** Addresses of one cluster. They may hold passwords. */
   readonly servers: readonly string[];
   readonly stream: string;
+  /** Undefined: in the open, unless an address says `tls://`. */
+  readonly tls?: TlsPlan;
+  /** Undefined: as the addresses say. */
+  readonly login?: NatsLogin;
   /** How long entries are wanted back at the least: what `check` measures the server's own retention by. */
   readonly retentionMs: number;
 }
+
+/** Secrets, but for the user. */
+export type NatsLogin =
+  | { readonly kind: 'password'; readonly user: string; readonly password: string }
+  | { readonly kind: 'token'; readonly token: string }
+  | { readonly kind: 'nkey'; readonly seed: string }
+  | { readonly kind: 'creds'; readonly creds: string };
 
 export interface KafkaPlan {
   readonly kind: 'kafka';

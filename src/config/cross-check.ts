@@ -16,6 +16,7 @@ export function crossCheck(tree: Tree): readonly Problem[] {
     ...addresses(tree, sites),
     ...encryption(tree, sites),
     ...brokers(tree),
+    ...natsLogin(tree),
     ...seals(tree),
     ...tiers(tree),
     ...heartbeat(tree),
@@ -77,7 +78,7 @@ function encryption(tree: Tree, sites: Mapping | undefined): readonly Problem[] 
       : [];
   });
   const half = Object.keys(sites ?? {}).flatMap((name) => halves(tree, ['sites', name, 'tls']));
-  return [...twice, ...half];
+  return [...twice, ...half, ...halves(tree, ['broker', 'nats', 'tls'])];
 }
 
 function halves(tree: Tree, path: Path): readonly Problem[] {
@@ -92,6 +93,23 @@ function brokers(tree: Tree): readonly Problem[] {
   return given
     .slice(1)
     .map((kind) => at(tree, ['broker', kind], 'key', `broker.${given[0]} is given already; one broker carries a lane`));
+}
+
+/** Two logins: one of them would be left out, and nobody would know which. */
+function natsLogin(tree: Tree): readonly Problem[] {
+  const path: Path = ['broker', 'nats'];
+  const nats = mapping(tree, path);
+  if (nats === undefined) return [];
+  if ((nats.user === undefined) !== (nats.password === undefined)) {
+    const [given, lacking] = nats.user === undefined ? ['password', 'user'] : ['user', 'password'];
+    return [at(tree, [...path, given], 'key', `is nothing without ${lacking}; write both`)];
+  }
+  const inAddress = typeof nats.servers === 'string' && nats.servers !== absent && nats.servers.includes('@');
+  const given = ['user', 'token', 'nkey', 'creds'].filter((key) => nats[key] !== undefined);
+  const [first, ...others] = inAddress ? ['servers', ...given] : given;
+  return others.map((key) =>
+    at(tree, [...path, key], 'key', `broker.nats.${first} holds a login already; keep one of the two`),
+  );
 }
 
 /** Sealed by nothing would look like sealed. */

@@ -2,7 +2,9 @@ import { join, resolve } from 'node:path';
 import type { TlsPlan } from '../tls.ts';
 import { hasPassword, saysTls, withPassword, withPathsFrom, withTls } from './address.ts';
 import type { BrokerPlan, Configuration, Objective, SealPlan, Site } from './configuration.ts';
-import { type ConfigurationFile, serversOf } from './schema.ts';
+import { natsLoginOf } from './nats.ts';
+import type { ConfigurationFile } from './schema.ts';
+import { serversOf } from './stream.ts';
 import { tlsPlanOf } from './tls.ts';
 
 /** The plan that a file means, its relative paths taken from `base`. */
@@ -18,7 +20,7 @@ export function normalised(file: ConfigurationFile, base: string): Configuration
     folder,
     sites: Object.entries(file.sites).map(([name, site]) => siteOf(name, site, base)),
     primary: file.primary,
-    broker: brokerOf(file.broker, folder),
+    broker: brokerOf(file.broker, folder, base),
     ...(seal && { seal }),
     tables: file.tables.map(({ match, tier, leave_out: leaveOut, rows, leave_out_columns: leaveOutColumns, mask }) => ({
       match,
@@ -42,8 +44,19 @@ export function normalised(file: ConfigurationFile, base: string): Configuration
 function brokerOf(
   { nats, kafka, rabbitmq, keep, keep_at_most }: ConfigurationFile['broker'],
   folder: string,
+  base: string,
 ): BrokerPlan {
-  if (nats) return { kind: 'nats', servers: serversOf(nats.servers), stream: nats.stream, retentionMs: keep };
+  if (nats) {
+    const login = natsLoginOf(nats);
+    return {
+      kind: 'nats',
+      servers: serversOf(nats.servers),
+      stream: nats.stream,
+      ...(nats.tls && { tls: tlsPlanOf(nats.tls, base) }),
+      ...(login && { login }),
+      retentionMs: keep,
+    };
+  }
   if (kafka) return { kind: 'kafka', bootstrap: serversOf(kafka.bootstrap), topic: kafka.topic, retentionMs: keep };
   if (rabbitmq) return { kind: 'rabbitmq', url: rabbitmq.url, stream: rabbitmq.stream, retentionMs: keep };
   return { kind: 'log', folder: join(folder, 'log'), retentionMs: keep, retentionBytesMax: keep_at_most };

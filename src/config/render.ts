@@ -1,7 +1,8 @@
 import { stringify } from 'yaml';
 import { unreachable } from '../error.ts';
+import type { TlsPlan } from '../tls.ts';
 import { redactUrl } from './address.ts';
-import type { BrokerPlan, Configuration, MaskPlan, Objective, SealPlan } from './configuration.ts';
+import type { BrokerPlan, Configuration, MaskPlan, NatsLogin, NatsPlan, Objective, SealPlan } from './configuration.ts';
 import { formatDurationMs, formatSizeBytes } from './units.ts';
 
 /** The plan as a file with every option in it and every secret as `***`. */
@@ -54,7 +55,7 @@ function writtenBroker(broker: BrokerPlan): object {
     case 'log':
       return { keep, keep_at_most: formatSizeBytes(broker.retentionBytesMax) };
     case 'nats':
-      return { nats: { servers: broker.servers.map(redactServer).join(','), stream: broker.stream }, keep };
+      return { nats: writtenNats(broker), keep };
     case 'kafka':
       return { kafka: { bootstrap: broker.bootstrap.join(','), topic: broker.topic }, keep };
     case 'rabbitmq':
@@ -63,6 +64,21 @@ function writtenBroker(broker: BrokerPlan): object {
       return unreachable(broker);
   }
 }
+
+const writtenNats = ({ servers, stream, tls, login }: NatsPlan): object => ({
+  servers: servers.map(redactServer).join(','),
+  stream,
+  ...(tls && { tls: writtenTls(tls) }),
+  ...(login && writtenLogin(login)),
+});
+
+const writtenTls = ({ serverName, ...paths }: TlsPlan): object => ({
+  ...paths,
+  ...(serverName !== undefined && { server_name: serverName }),
+});
+
+const writtenLogin = (login: NatsLogin): object =>
+  login.kind === 'password' ? { user: login.user, password: '***' } : { [login.kind]: '***' };
 
 function writtenSeal(seal: SealPlan): object {
   switch (seal.kind) {

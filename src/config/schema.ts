@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { addressFault, addressForm } from './address.ts';
+import { nats } from './nats.ts';
 import { described, type Page, pages } from './page.ts';
 import { rule } from './rule.ts';
 import { seal } from './seal.ts';
+import { serversOf, streamName } from './stream.ts';
 import { tls } from './tls.ts';
 import { durationForm, parseDurationMs, parseSizeBytes, sizeForm } from './units.ts';
 
@@ -115,34 +117,6 @@ const objective = z.strictObject({
   ),
 });
 
-const streamName = described(
-  z.string().regex(/^[A-Za-z0-9_-]{1,100}$/, { error: 'is no name for a stream; write letters, digits, _ and -' }),
-  {
-    says: 'Name of the stream, for one lane alone. It is made when it is not there; one that you made yourself keeps its settings.',
-    why: 'Everything that one primary writes is one sequence, and only one process writes to it.',
-    right: 'letters, digits, _ and -, for example shop',
-    example: 'shop',
-    required: true,
-  },
-);
-
-const nats = z.strictObject({
-  servers: described(
-    z.string().refine((text) => serversOf(text).every(isServer), {
-      error: 'is no address of NATS; write nats://host:4222, several with commas between them',
-    }),
-    {
-      says: 'Addresses of the servers of one cluster, with commas between them. `tls://` asks for TLS.',
-      why: 'A user and a password, or a token, may stand before the @; take them from the environment with "${NAME}".',
-      right: 'an address like nats://host:4222, or { file: ./path } to read it from a file',
-      example: 'nats://localhost:4222',
-      required: true,
-      secret: true,
-    },
-  ),
-  stream: streamName,
-});
-
 const kafka = z.strictObject({
   bootstrap: described(
     z.string().refine((text) => serversOf(text).every(isHostAndPort), {
@@ -224,12 +198,6 @@ const log = z.strictObject({
 function isRabbitUrl(text: string): boolean {
   return /^amqps?:$/.test(URL.parse(text)?.protocol ?? '');
 }
-
-/** The servers of one line. */
-export const serversOf = (text: string): readonly string[] => text.split(',').map((server) => server.trim());
-
-const isServer = (server: string): boolean =>
-  /^((nats|tls):\/\/)?([^@/]+@)?(\[[0-9a-f:]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/i.test(server);
 
 const isHostAndPort = (server: string): boolean => /^(\[[0-9a-f:]+\]|[A-Za-z0-9._-]+):\d{1,5}$/i.test(server);
 

@@ -116,6 +116,25 @@ test('a broker of the user is taken with its servers, and shown without what sta
   assert.match(renderConfiguration(configuration), /servers: nats:\/\/\*\*\*@one:4222,two/);
 });
 
+test('the TLS and the login of a broker are taken, and no secret is shown', () => {
+  const broker = (more: string): string => `${valid}broker: { nats: { servers: one, stream: shop, ${more} } }\n`;
+  const { configuration } = read(broker('tls: { ca: ./ca.pem }, token: secret'));
+  assert.ok(configuration?.broker.kind === 'nats');
+  assert.deepEqual(configuration.broker.tls, { ca: '/srv/ca.pem' });
+  assert.deepEqual(configuration.broker.login, { kind: 'token', token: 'secret' });
+  assert.match(renderConfiguration(configuration), /token: "\*\*\*"/);
+  assert.doesNotMatch(renderConfiguration(configuration), /secret/);
+  const complaints = (more: string): string => complaintsAbout(broker(more)).join('\n');
+  assert.match(
+    complaints('token: a, user: b, password: c'),
+    /broker.nats.token: broker.nats.user holds a login already/,
+  );
+  assert.match(complaints('password: c'), /broker.nats.password: is nothing without user; write both/);
+  assert.match(complaints('tls: { cert: a }'), /broker.nats.tls.cert: is nothing without key; write both/);
+  assert.match(complaints('nkey: SUsecret'), /broker.nats.nkey: is no seed/);
+  assert.doesNotMatch(complaints('nkey: SUsecret'), /SUsecret/);
+});
+
 /** What is done to the valid file -> what is said about it. */
 const slips: readonly (readonly [string, (text: string) => string, readonly string[]])[] = [
   ['an unknown key', (text) => `${text}hartbeat: 5s\n`, ['6:1 hartbeat: is not known here; did you mean heartbeat?']],
