@@ -10,6 +10,9 @@ import memory from '../../bin/memory.json' with { type: 'json' };
 import { emptyFolder } from './place.ts';
 
 const program = fileURLToPath(new URL('../../bin/changeover', import.meta.url));
+/** Where Node keeps what it made of the sources, where the run of the tests said so. */
+const { NODE_COMPILE_CACHE } = process.env;
+const compiled = NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE };
 const commands = ['replicate', 'init', 'run', 'capture', 'apply', 'check', 'status', 'wait', 'log', 'keys', 'demo'];
 
 interface Start {
@@ -21,7 +24,7 @@ interface Start {
 
 function start(words: readonly string[], { cwd = '/', file = program, require = [] }: Start = {}) {
   const loads = require.flatMap((module) => ['--require', module]);
-  return spawn(process.execPath, [...loads, file, ...words], { cwd, env: { PATH: process.env.PATH } });
+  return spawn(process.execPath, [...loads, file, ...words], { cwd, env: { PATH: process.env.PATH, ...compiled } });
 }
 
 async function run(words: readonly string[], how: Start = {}) {
