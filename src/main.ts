@@ -8,7 +8,7 @@ import { resyncLane } from './main/resync.ts';
 import { openKeyRing } from './main/seal.ts';
 
 /* The composition root: puts the adapters behind the ports and the agents under one signal. It decides nothing. */
-const house: House = {
+export const house: House = {
   sourceInspector: (configuration, site) => adapters.openSourceInspector(configuration, site),
   targetInspector: (configuration, site) => adapters.openTargetInspector(configuration, site),
   helm: (configuration, at) => adapters.openHelm(configuration, at),
