@@ -7,14 +7,17 @@ import { openClusters } from './servers/clusters.ts';
 
 /** What takes longest begins first, or the suite ends with one of them alone. */
 const longest = [
-  'test/end-to-end/replicate',
+  'test/end-to-end/rabbitmq',
   'test/ddl/statements',
-  'test/end-to-end/switchover',
-  'test/demo/leaving',
+  'test/end-to-end/kafka',
   'test/end-to-end/copy',
-  'test/end-to-end/refusals',
+  'test/demo/leaving',
+  'test/end-to-end/resync',
+  'test/verify/verify',
   'test/crash/',
+  'test/demo/demo',
   'test/end-to-end/',
+  'test/simulation/',
   'test/types/',
   'test/source/postgres/',
   'test/ddl/',
