@@ -28,7 +28,7 @@ test('a table whose rows the secondary refuses is set aside, never silently, and
     await world.primary(`INSERT INTO public.bad VALUES (2, 'z')`);
     const { code, message } = await lane.stopped();
     assert.equal(code, 'TARGET_REFUSED');
-    assert.match(message, /narrow/);
+    assert.match(message, /narrow.*\(table public\.bad, SQLSTATE 23514\)/);
   }
   const setAside = async (): Promise<void> => {
     const since = await lane.captured();

@@ -1,3 +1,4 @@
+import { tableName } from '../../change/table.ts';
 import { ChangeoverError, type Code } from '../../error.ts';
 import { tlsRefusal } from '../../tls.ts';
 
@@ -33,12 +34,15 @@ export interface Refusal {
   readonly state: string;
   readonly message: string;
   readonly doing: string;
+  /** Where the server says it: a violated constraint does, a value that its type does not take does not. */
+  readonly table?: { readonly schema: string; readonly name: string } | undefined;
 }
 
 /** Puts a server's refusal into the closed table. */
-export function refusal(side: Side, { state, message, doing }: Refusal, cause?: unknown): ChangeoverError {
+export function refusal(side: Side, { state, message, doing, table }: Refusal, cause?: unknown): ChangeoverError {
   const code = byState[side].find(([pattern]) => pattern.test(state))?.[1] ?? `${side}_FAILED`;
-  const error = new ChangeoverError(code, `${doing}: ${message} (SQLSTATE ${state})`, { cause });
+  const where = table ? `table ${tableName(table)}, ` : '';
+  const error = new ChangeoverError(code, `${doing}: ${message} (${where}SQLSTATE ${state})`, { cause });
   states.set(error, state);
   return error;
 }

@@ -67,7 +67,9 @@ export class Wire {
   /** Makes the error of an ErrorResponse. */
   error(body: Buffer, doing: string): ChangeoverError {
     const fields = errorFields(body);
-    return refusal(this.side, { state: fields.get('C') ?? '', message: fields.get('M') ?? '', doing });
+    const [schema, name] = [fields.get('s'), fields.get('t')];
+    const table = schema === undefined || name === undefined ? undefined : { schema, name };
+    return refusal(this.side, { state: fields.get('C') ?? '', message: fields.get('M') ?? '', doing, table });
   }
 
   /** The frames of `frames`, with an ErrorResponse thrown. */
