@@ -22,7 +22,8 @@ const pauseMsMax = 500;
 
 /** Resolves when everything committed at the primary before the call is visible at the secondaries. Throws CONTROL_DEADLINE
  *  after `timeoutMs`, BROKER_FOREIGN when a secondary was fed from another database, and what the primary or a secondary
- *  refuses for good; a secondary that is unreachable for a while is waited for. */
+ *  refuses for good; who is unreachable for a while is waited for. A secondary that stands beyond the primary's own end holds
+ *  a history that the primary lost, by a restore, and has reached nothing until it is copied anew. */
 export async function waitCaughtUp(lane: Lane, options: WaitOptions, signal: AbortSignal): Promise<CaughtUp> {
   const deadline = AbortSignal.timeout(options.timeoutMs);
   const either = AbortSignal.any([signal, deadline]);
@@ -68,7 +69,10 @@ async function reach(goal: Goal, signal: AbortSignal): Promise<Position> {
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof ChangeoverError) || error.action !== 'retry') throw error;
-      goal.onStand(goal.site, `${goal.site} cannot be asked (${error.code})`);
+      goal.onStand(
+        goal.site,
+        `${error.code.startsWith('SOURCE_') ? goal.lane.primary : goal.site} cannot be asked (${error.code})`,
+      );
     }
     await sleep(pauseMsMax, undefined, { signal });
   }
@@ -81,9 +85,19 @@ async function reachConnected({ lane, site, mark, onStand }: Goal, signal: Abort
     const position = checkpoint?.position;
     if (position !== undefined && position.origin !== mark.origin)
       throw new ChangeoverError('BROKER_FOREIGN', `${site} was fed from another database than ${lane.primary}`);
-    if (position !== undefined && !isBefore(position, mark)) return position;
-    const at = position === undefined ? 'holds no whole copy yet' : `stands at ${position.token}`;
-    onStand(site, `${site} ${at}, before ${mark.token}`);
+    const lacks = position === undefined ? 'holds no whole copy yet' : `stands at ${position.token}`;
+    if (position === undefined || isBefore(position, mark)) onStand(site, `${site} ${lacks}, before ${mark.token}`);
+    else {
+      const end = await endOf(lane, signal);
+      if (!isBefore(end, position)) return position;
+      onStand(site, `${site} ${lacks}, beyond the end of ${lane.primary} (${end.token}), which lost what came after`);
+    }
     await sleep(pauseMs, undefined, { signal });
   }
+}
+
+/** Asked for after the secondary's: what it was fed with came before. */
+async function endOf(lane: Lane, signal: AbortSignal): Promise<Position> {
+  await using inspector = await lane.source(signal);
+  return (await inspector.observe(signal)).position;
 }

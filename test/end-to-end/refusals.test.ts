@@ -23,14 +23,8 @@ const slotOf = async (story: Story): Promise<string> =>
     await run(story.sides.primary, `SELECT slot_name FROM pg_replication_slots WHERE slot_name ~ '${story.name}$'`)
   )[0]?.[0] ?? '';
 
-/** Until the former copy is given up, its checkpoint says how far that one came. */
-async function beginsAnew(story: Story): Promise<void> {
-  const replicate = await story.replicate('--restart');
-  await replicate.says(/the former copy is given up/);
-}
-
 async function startsOver(story: Story): Promise<void> {
-  await beginsAnew(story);
+  await story.replicate('--restart');
   await story.write(10);
   await story.settles();
 }
@@ -227,6 +221,9 @@ test('a primary that was taken back to an earlier state is refused, and nothing 
   await from.start();
   assert.match(await story.refused(), /^SOURCE_POSITION_LOST .*lost transactions\nhint: .*--restart/);
   assert.deepEqual(await digests(secondary), before);
-  await beginsAnew(story);
+  const waited = await story.desk.run('wait', '--caught-up', '--timeout', '1');
+  assert.equal(waited.exitCode, 1, waited.out);
+  assert.match(waited.err, /^CONTROL_DEADLINE .* beyond the end of /);
+  await story.replicate('--restart');
   await story.settles();
 });
