@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Connection, connect } from '../src/engine/postgres/connect.ts';
-import { type Lsn, parseLsn } from '../src/engine/postgres/lsn.ts';
+import { formatLsn, type Lsn, parseLsn } from '../src/engine/postgres/lsn.ts';
 import { ChangeoverError } from '../src/error.ts';
 import { WalStream } from '../src/source/postgres/wal.ts';
 import type { Agent, Lane } from './changeover.ts';
@@ -12,6 +12,8 @@ import { changesPerTransaction, digest, pulse, setPulse, tables, work } from './
 
 /** How often a secondary is asked whether it is there: often against the seconds that are measured. */
 const pollMs = 2;
+/** How often slots are looked at before a round. */
+const lookMs = 50;
 
 /** What one way of catching up took. Changes are those of the workload; a commit is none. */
 export interface Took {
@@ -67,6 +69,7 @@ export const firstPulse = 1;
 export async function catchUp(it: CatchUp, options: CatchUpOptions, signal: AbortSignal): Promise<Round> {
   const { pair, primary, agent } = it;
   const { changes, scale, round } = options;
+  await startTogether(it);
   await primary.rows(`SELECT pg_catalog.pg_create_logical_replication_slot('${slotOfBare}', 'pgoutput')`);
   const begin = await walEnd(primary);
   const startedAt = performance.now();
@@ -105,6 +108,24 @@ export async function catchUp(it: CatchUp, options: CatchUpOptions, signal: Abor
   }
   await dropSlot(primary, slotOfBare);
   return { workMs, walBytes: Number(end - begin), order, took: took as Record<Way, Took>, unfolded };
+}
+
+/** A slot begins to read where the oldest transaction ran that it may still need, which the server looks at every 15 s: by luck, one
+ *  would read the WAL of the round before once more and another would not. Here all of them come to read from now on. */
+async function startTogether({ primary, agent, native, lanes }: CatchUp): Promise<void> {
+  const begin = await walEnd(primary);
+  await native.enable();
+  for (const lane of [lanes.slot, lanes.log]) await agent.start('capture', lane);
+  const late = `SELECT FROM pg_catalog.pg_replication_slots WHERE restart_lsn < '${formatLsn(begin)}'`;
+  while ((await primary.rows(late)).length > 0) {
+    agent.check();
+    await primary.rows('SELECT pg_catalog.pg_log_standby_snapshot()');
+    // Who reads tells how far he came when a transaction has come.
+    await primary.rows('UPDATE public.pulse SET number = number');
+    await sleep(lookMs);
+  }
+  await native.disable();
+  await agent.stop();
 }
 
 /** Starts one way, and returns after how many milliseconds it was through. */
