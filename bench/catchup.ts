@@ -206,8 +206,8 @@ async function readBare(pair: Pair, end: Lsn, signal: AbortSignal): Promise<void
     `START_REPLICATION SLOT ${slotOfBare} LOGICAL 0/0 (proto_version '1', publication_names '${publication}')`,
   );
   for (;;) {
-    for (const { body, at } of await wal.take()) {
-      if (body[at] === 0x43 && body.readBigUInt64BE(at + 10) > end) return;
+    for (const { bytes, at } of await wal.take()) {
+      if (bytes[at] === 0x43 && bytes.readBigUInt64BE(at + 10) > end) return;
     }
   }
 }

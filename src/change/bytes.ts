@@ -1,5 +1,8 @@
 import { assert, ChangeoverError } from '../error.ts';
 
+/** Rows of few columns are shorter than this. */
+const smallBytes = 256;
+
 /** Grows by doubling: one allocation in the common case, since the first guess comes from the rows themselves. */
 export class Writer {
   #bytes: Buffer;
@@ -50,6 +53,17 @@ export class Writer {
     this.raw(value);
   }
 
+  /** As `bytes`, of what lies there from `from` to `to`. */
+  slice(source: Buffer, from: number, to: number): void {
+    const length = to - from;
+    this.u32(length);
+    const at = this.#room(length);
+    const bytes = this.#bytes;
+    // To call anybody for so little costs more than this does.
+    if (length <= smallBytes) for (let n = 0; n < length; n += 1) bytes[at + n] = source[from + n] ?? 0;
+    else source.copy(bytes, at, from, to);
+  }
+
   text(value: string): void {
     const length = Buffer.byteLength(value);
     assert(length <= 0xffff, `Text of ${length} bytes where at most 65535 fit`);
@@ -58,8 +72,18 @@ export class Writer {
     this.#bytes.write(value, at, length, 'utf8');
   }
 
+  get length(): number {
+    return this.#at;
+  }
+
   end(): Buffer {
     return this.#bytes.subarray(0, this.#at);
+  }
+
+  /** Lets go of the first so many bytes: what follows them moves to their place. */
+  forget(length: number): void {
+    this.#bytes.copyWithin(0, length, this.#at);
+    this.#at -= length;
   }
 }
 

@@ -41,13 +41,7 @@ export function encodeBatch(batch: Batch): Buffer {
   const tables = tablesOf(batch.changes);
   const headBytes = tables.keys().reduce((sum, table) => sum + 4 + encodedTable(table).length, 512);
   const writer = new Writer(batch.changes.reduce((sum, change) => sum + bytesOf(change), headBytes));
-  writer.u8(version);
-  writer.u8((batch.starts ? 1 : 0) | (batch.after ? 2 : 0) | (batch.end ? 4 : 0));
-  if (batch.after) writePosition(writer, batch.after);
-  if (batch.end) writePosition(writer, batch.end);
-  writer.u32(tables.size);
-  for (const table of tables.keys()) writer.bytes(encodedTable(table));
-  writer.u32(batch.changes.length);
+  writeHead(writer, batch, { tables, count: batch.changes.length });
   const placeOf = (table: Table): number => {
     const place = tables.get(table);
     assert(place !== undefined, 'A table without a place');
@@ -57,9 +51,20 @@ export function encodeBatch(batch: Batch): Buffer {
   return writer.end();
 }
 
-/** The same batch as it comes back from a log: for who keeps it for a while, an object for each change and each row is work for the
- *  collector. What the batch was made of is free. */
-export const pack = (batch: Batch): Batch => decodeBatch(encodeBatch(batch));
+/** All that stands before the first of `count` changes. */
+export function writeHead(
+  writer: Writer,
+  { starts, after, end }: Omit<Batch, 'changes'>,
+  { tables, count }: { readonly tables: ReadonlyMap<Table, number>; readonly count: number },
+): void {
+  writer.u8(version);
+  writer.u8((starts ? 1 : 0) | (after ? 2 : 0) | (end ? 4 : 0));
+  if (after) writePosition(writer, after);
+  if (end) writePosition(writer, end);
+  writer.u32(tables.size);
+  for (const table of tables.keys()) writer.bytes(encodedTable(table));
+  writer.u32(count);
+}
 
 /** The tables that the changes name, each with its place. */
 function tablesOf(changes: readonly Change[]): ReadonlyMap<Table, number> {
@@ -113,7 +118,8 @@ export function bytesOf(change: Change): number {
   }
 }
 
-function writeChange(writer: Writer, change: Change, placeOf: (table: Table) => number): void {
+/** `placeOf`: the table's place in the list of the head. */
+export function writeChange(writer: Writer, change: Change, placeOf: (table: Table) => number): void {
   writer.u8(kinds[change.kind]);
   switch (change.kind) {
     case 'insert':

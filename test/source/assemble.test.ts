@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import type { Batch, Change } from '../../src/change/change.ts';
+import { decodeBatch, encodeBatch } from '../../src/change/codec.ts';
 import { isWhole, join } from '../../src/change/join.ts';
 import { isSame } from '../../src/change/position.ts';
 import { rowOf } from '../../src/change/row.ts';
@@ -9,7 +10,7 @@ import type { Table } from '../../src/change/table.ts';
 import { lsn, positionOf } from '../../src/engine/postgres/lsn.ts';
 import { isCode } from '../../src/error.ts';
 import { Assembly } from '../../src/source/postgres/assemble.ts';
-import type { Decoded } from '../../src/source/postgres/pgoutput.ts';
+import { type Decoded, RowMessage } from '../../src/source/postgres/pgoutput.ts';
 
 type Message = Exclude<Decoded, { kind: 'relation' | 'type' }>;
 
@@ -55,13 +56,55 @@ function batchesOf(messages: readonly Message[], limits: Parameters<typeof assem
   return [...batches, ...put.take()];
 }
 
+/** The same, and what comes is written as bytes at once whenever `packs` says so: rows from their place in a message. */
+function packedBatchesOf(
+  messages: readonly Message[],
+  limits: Parameters<typeof assembly>[0],
+  { asks, packs }: { readonly asks: Iterator<boolean>; readonly packs: Iterator<boolean> },
+) {
+  const put = assembly(limits);
+  const row = new RowMessage();
+  const batches = messages.flatMap((message) => {
+    put.pack(packs.next().value === true);
+    const sent = sentAs(message);
+    if (sent && row.read(sent, 1, sent.length - 1, (oid) => (oid === 1 ? ours : theirs))) put.addRow(row);
+    else put.add(message);
+    return asks.next().value ? [...put.take()] : [];
+  });
+  return [...batches, ...put.take()];
+}
+
+/** A row change as pgoutput sends it, amid other bytes. */
+function sentAs(message: Message): Buffer | undefined {
+  if (message.kind !== 'insert' && message.kind !== 'update' && message.kind !== 'delete') return undefined;
+  const oid = Buffer.alloc(4, message.table === ours ? '\0\0\0\u0001' : '\0\0\0\u0002');
+  const rows =
+    message.kind === 'delete'
+      ? ['K', message.before]
+      : message.kind === 'insert' || !message.before
+        ? ['N', message.after]
+        : ['O', message.before, 'N', message.after];
+  const parts = ['-', message.kind.charAt(0).toUpperCase(), oid, ...rows, '-'];
+  return Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)));
+}
+
 const never = (): Iterator<boolean> => Iterator.from([]);
 
+const changes: fc.Arbitrary<Message> = fc
+  .tuple(fc.nat(300), fc.constantFrom(ours, ours, theirs), fc.constantFrom('insert', 'update', 'move', 'delete'))
+  .map(([bytes, into, kind]) => {
+    const [after, before] = [rowOf([Buffer.alloc(bytes, 'x')]), rowOf([Buffer.alloc(7, 'y')])];
+    if (kind === 'insert') return { kind, table: into, after };
+    if (kind === 'delete') return { kind, table: into, before };
+    return { kind: 'update', table: into, before: kind === 'move' ? before : undefined, after };
+  });
+const cut: Message = { kind: 'truncate', tables: [ours], cascade: false, restartIdentity: true };
+const said: Message = { kind: 'logical message', transactional: true, prefix: 'app', content: Buffer.from('hello') };
+const parts = fc.oneof({ arbitrary: changes, weight: 10 }, fc.constant(cut), fc.constant(said));
+
 const streams: fc.Arbitrary<Message[]> = fc
-  .array(fc.array(fc.tuple(fc.nat(300), fc.constantFrom(ours, ours, theirs)), { maxLength: 12 }), { maxLength: 10 })
-  .map((all) =>
-    all.flatMap((rows, index) => transaction(101 + index, ...rows.map(([bytes, into]) => insert(bytes, into)))),
-  );
+  .array(fc.array(parts, { maxLength: 12 }), { maxLength: 10 })
+  .map((all) => all.flatMap((those, index) => transaction(101 + index, ...those)));
 
 test('positions chain through every batch, and the pieces of a transaction share one start', () => {
   fc.assert(
@@ -99,6 +142,28 @@ test('whatever is taken when, the same changes come in the same order, whole tra
         for (const { batch } of taken) if (!batch.end) assert.ok(batch.changes.every(({ kind }) => kind !== 'commit'));
       },
     ),
+  );
+});
+
+test('what is written as bytes while it comes, from any place to any other, is the same', () => {
+  const infinite = fc.infiniteStream(fc.boolean());
+  fc.assert(
+    fc.property(streams, infinite, infinite, fc.integer({ min: 1, max: 2000 }), (messages, asks, packs, piece) => {
+      const taken = packedBatchesOf(messages, { piece, batch: 700 }, { asks, packs });
+      const changes = taken.flatMap(({ batch }) => decodeBatch(encodeBatch(batch)).changes);
+      assert.deepEqual(
+        changes,
+        batchesOf(messages, {}, never()).flatMap(({ batch }) => batch.changes),
+      );
+      let end = start;
+      let inPieces = false;
+      for (const { batch } of taken) {
+        assert.ok(isSame(batch.after, end));
+        assert.equal(batch.starts, !inPieces);
+        inPieces = batch.end === undefined;
+        end = batch.end ?? end;
+      }
+    }),
   );
 });
 

@@ -90,9 +90,9 @@ const messages: readonly (readonly [Buffer, Decoded])[] = [
   ],
 ];
 
-/** As it comes: behind the 25 bytes of the frame around it. */
-const framed = (message: Buffer): Buffer => Buffer.concat([Buffer.alloc(25, 0x77), message]);
-const decode = (message: Buffer): Decoded => decodeMessage(framed(message), 25, tableOf);
+/** As it comes: behind the 25 bytes of the frame around it, and with what follows it. */
+const framed = (message: Buffer): Buffer => Buffer.concat([Buffer.alloc(25, 0x77), message, Buffer.alloc(40, 0x6e)]);
+const decode = (message: Buffer): Decoded => decodeMessage(framed(message), 25, 25 + message.length, tableOf);
 const refused = (error: unknown): boolean => isCode(error, 'SOURCE_PROTOCOL');
 
 test('every kind of message means what the manual says', () => {

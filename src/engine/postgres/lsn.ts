@@ -14,8 +14,9 @@ export function parseLsn(text: string): Lsn {
   return ((BigInt(`0x${match[1]}`) << 32n) | BigInt(`0x${match[2]}`)) as Lsn;
 }
 
-export const formatLsn = (value: bigint): string =>
-  `${(value >> 32n).toString(16).toUpperCase()}/${(value & 0xffffffffn).toString(16).toUpperCase()}`;
+export const formatLsn = (value: bigint): string => `${hex(Number(value >> 32n))}/${hex(Number(value & 0xffffffffn))}`;
+
+const hex = (value: number): string => value.toString(16).toUpperCase();
 
 /** Counts from 1; grows with each promotion of a standby. https://www.postgresql.org/docs/current/continuous-archiving.html (Timelines) */
 export type Timeline = Brand<number, 'Timeline'>;

@@ -2,10 +2,24 @@
    https://www.postgresql.org/docs/current/protocol-message-formats.html
    A frame is a letter, a 32-bit length that counts itself, and a body. */
 
-/** A frame of the server: its letter as a byte, and its body without the length. */
-export interface Frame {
+/** A frame of the server: its letter as a byte, and where its body lies, without the length. */
+export class Frame {
   readonly type: number;
-  readonly body: Buffer;
+  readonly bytes: Buffer;
+  readonly at: number;
+  readonly end: number;
+
+  constructor(type: number, bytes: Buffer, at: number, end: number) {
+    this.type = type;
+    this.bytes = bytes;
+    this.at = at;
+    this.end = end;
+  }
+
+  /** By itself: costs more than a look at where it lies. */
+  get body(): Buffer {
+    return this.bytes.subarray(this.at, this.end);
+  }
 }
 
 export const BIND_COMPLETE = 0x32; // 2

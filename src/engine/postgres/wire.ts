@@ -3,7 +3,7 @@ import { ChangeoverError } from '../../error.ts';
 import { type Connection, socketOf } from './connect.ts';
 import { failure, refusal, type Side } from './failure.ts';
 import { Intake, type IntakeOptions } from './intake.ts';
-import { bodyBytesMax, ERROR_RESPONSE, errorFields, type Frame, isAside } from './message.ts';
+import { bodyBytesMax, ERROR_RESPONSE, errorFields, Frame, isAside } from './message.ts';
 
 /** A server that vanished without a word never ends a wait by itself: a firewall that forgot the connection, a machine that froze. */
 export interface Watch {
@@ -72,12 +72,11 @@ export class Wire {
     return refusal(this.side, { state: fields.get('C') ?? '', message: fields.get('M') ?? '', doing, table });
   }
 
-  /** The frames of `frames`, with an ErrorResponse thrown. */
-  *checked(frames: readonly Frame[], doing: string): Generator<Frame> {
-    for (const frame of frames) {
-      if (frame.type === ERROR_RESPONSE) throw this.error(frame.body, doing);
-      yield frame;
-    }
+  /** The same frames; throws an ErrorResponse that is among them. */
+  checked(frames: readonly Frame[], doing: string): readonly Frame[] {
+    const refused = frames.find(({ type }) => type === ERROR_RESPONSE);
+    if (refused) throw this.error(refused.body, doing);
+    return frames;
   }
 
   close(): void {
@@ -151,7 +150,7 @@ export class Wire {
         break;
       }
       const type = bytes[at] ?? 0;
-      if (!isAside(type)) frames.push({ type, body: bytes.subarray(at + 5, end) });
+      if (!isAside(type)) frames.push(new Frame(type, bytes, at + 5, end));
       at = end;
     }
     const rest = bytes.subarray(at);

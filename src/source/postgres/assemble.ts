@@ -1,10 +1,11 @@
 import type { Batch, Change, Ddl, RowChange, Rows, Sequences } from '../../change/change.ts';
 import { bytesOf } from '../../change/codec.ts';
+import { Packing } from '../../change/packing.ts';
 import { isBefore, type Position } from '../../change/position.ts';
 import type { Table } from '../../change/table.ts';
 import { positionOf, type Timeline } from '../../engine/postgres/lsn.ts';
 import { assert, unreachable } from '../../error.ts';
-import type { Decoded } from './pgoutput.ts';
+import type { Decoded, RowMessage } from './pgoutput.ts';
 
 export interface AssembleOptions {
   /** Names the history that the positions belong to. */
@@ -34,11 +35,7 @@ export class Assembly {
   readonly #wantedTables = new Map<Table, boolean>();
   #sealed: Sized[] = [];
   #after: Position;
-  #changes: Change[] = [];
-  #bytes = 0;
-  /** How much of the open changes belongs to whole transactions. */
-  #wholeCount = 0;
-  #wholeBytes = 0;
+  #heap: Heap = new Loose();
   #wholeEnd: Position | undefined;
   #transaction: bigint | undefined;
   #inPieces = false;
@@ -69,7 +66,7 @@ export class Assembly {
       case 'ddl':
         assert(this.#transaction !== undefined, 'A schema change outside a transaction');
         // Its transaction is a batch by itself.
-        if (this.#wholeCount > 0) this.#sealWhole();
+        if (this.#heap.wholeCount > 0) this.#sealWhole();
         this.#hasDdl = true;
         this.#put(message);
         return;
@@ -91,10 +88,9 @@ export class Assembly {
         const position = positionOf(this.#options.system, message.end, this.#options.timeline);
         this.#put({ kind: 'commit', transaction: this.#transaction, position, committedAtUs: message.committedAtUs });
         this.#transaction = undefined;
-        this.#wholeCount = this.#changes.length;
-        this.#wholeBytes = this.#bytes;
+        this.#heap.markWhole();
         this.#wholeEnd = position;
-        if (this.#inPieces || this.#hasDdl || this.#bytes >= this.#options.batchBytesMax) this.#sealWhole();
+        if (this.#inPieces || this.#hasDdl || this.#heap.bytes >= this.#options.batchBytesMax) this.#sealWhole();
         this.#hasDdl = false;
         return;
       }
@@ -105,14 +101,31 @@ export class Assembly {
     }
   }
 
+  /** As `add`, of a row change that lies in its place. */
+  addRow(row: RowMessage): void {
+    assert(this.#transaction !== undefined, 'A change outside a transaction');
+    if (!this.#isWanted(row.table)) this.#isSparse = true;
+    else if (this.#heap instanceof Packing) {
+      this.#heap.putRow(row);
+      this.#handOnPieces();
+    } else this.add(row.change());
+  }
+
+  /** Whether what comes is to be written as bytes at once, as is best for what waits in a crowd: from where nothing is open on. */
+  pack(isWanted: boolean): void {
+    if (this.#heap.count > 0 || isWanted === this.#heap instanceof Packing) return;
+    const { batchBytesMax, pieceBytesMax } = this.#options;
+    this.#heap = isWanted ? new Packing(batchBytesMax + pieceBytesMax) : new Loose();
+  }
+
   /** What waits to be taken, near enough. */
   get bytes(): number {
-    return this.#sealed.reduce((sum, { bytes }) => sum + bytes, this.#bytes);
+    return this.#sealed.reduce((sum, { bytes }) => sum + bytes, this.#heap.bytes);
   }
 
   /** All that is ready: whole transactions so far, and pieces. */
   take(): readonly Sized[] {
-    if (this.#wholeCount > 0) this.#sealWhole();
+    if (this.#heap.wholeCount > 0) this.#sealWhole();
     const taken = this.#sealed;
     this.#sealed = [];
     return taken;
@@ -125,7 +138,7 @@ export class Assembly {
 
   /** Between transactions, and when all was taken: a batch of somebody else's making ends at `end`. Gives where that one follows on. */
   pass(end: Position): Position {
-    assert(this.#transaction === undefined && this.#changes.length === 0, 'A batch in the middle of a transaction');
+    assert(this.#transaction === undefined && this.#heap.count === 0, 'A batch in the middle of a transaction');
     const after = this.#after;
     assert(!isBefore(end, after), 'A batch that ends before the one before it');
     this.#after = end;
@@ -133,28 +146,32 @@ export class Assembly {
   }
 
   #put(change: Change): void {
-    this.#changes.push(change);
-    this.#bytes += bytesOf(change);
-    if (this.#bytes - this.#wholeBytes < this.#options.pieceBytesMax || change.kind === 'commit') return;
-    if (this.#wholeCount > 0) this.#sealWhole();
-    this.#seal(this.#changes.length, this.#bytes, undefined);
+    this.#heap.put(change);
+    if (change.kind !== 'commit') this.#handOnPieces();
+  }
+
+  /** A transaction that has grown too big to hold. */
+  #handOnPieces(): void {
+    const heap = this.#heap;
+    if (heap.bytes - heap.wholeBytes < this.#options.pieceBytesMax) return;
+    if (heap.wholeCount > 0) this.#sealWhole();
+    const bytes = heap.bytes;
+    this.#sealed.push({ batch: heap.takeAll(this.#ends(undefined)), bytes });
     this.#inPieces = true;
   }
 
   #sealWhole(): void {
-    this.#seal(this.#wholeCount, this.#wholeBytes, this.#wholeEnd);
+    const bytes = this.#heap.wholeBytes;
+    const end = this.#wholeEnd;
+    assert(end !== undefined, 'Whole transactions without an end');
+    this.#sealed.push({ batch: this.#heap.takeWhole(this.#ends(end)), bytes });
+    this.#wholeEnd = undefined;
     this.#inPieces = false;
+    this.#after = end;
   }
 
-  #seal(count: number, bytes: number, end: Position | undefined): void {
-    const changes = count === this.#changes.length ? this.#changes : this.#changes.slice(0, count);
-    this.#changes = count === this.#changes.length ? [] : this.#changes.slice(count);
-    this.#bytes -= bytes;
-    this.#wholeCount = 0;
-    this.#wholeBytes = 0;
-    this.#wholeEnd = undefined;
-    this.#sealed.push({ batch: { after: this.#after, starts: !this.#inPieces, changes, end }, bytes });
-    if (end) this.#after = end;
+  #ends(end: Position | undefined): Omit<Batch, 'changes'> {
+    return { after: this.#after, starts: !this.#inPieces, end };
   }
 
   #isWanted(table: Table): boolean {
@@ -163,6 +180,57 @@ export class Assembly {
     const wanted = this.#options.wanted(table);
     this.#wantedTables.set(table, wanted);
     return wanted;
+  }
+}
+
+/** Changes of whole transactions, and behind them those of one that is open. `Packing` is one, too. */
+interface Heap {
+  readonly count: number;
+  readonly wholeCount: number;
+  /** Near enough for limits. */
+  readonly bytes: number;
+  readonly wholeBytes: number;
+  put(change: Change): void;
+  /** What is there belongs to whole transactions. */
+  markWhole(): void;
+  /** Takes out what was there at the last mark, and what came behind it stays. */
+  takeWhole(ends: Omit<Batch, 'changes'>): Batch;
+  takeAll(ends: Omit<Batch, 'changes'>): Batch;
+}
+
+class Loose implements Heap {
+  #changes: Change[] = [];
+  wholeCount = 0;
+  bytes = 0;
+  wholeBytes = 0;
+
+  get count(): number {
+    return this.#changes.length;
+  }
+
+  put(change: Change): void {
+    this.#changes.push(change);
+    this.bytes += bytesOf(change);
+  }
+
+  markWhole(): void {
+    this.wholeCount = this.count;
+    this.wholeBytes = this.bytes;
+  }
+
+  takeWhole(ends: Omit<Batch, 'changes'>): Batch {
+    const rest = this.#changes.splice(this.wholeCount);
+    const batch = { ...ends, changes: this.#changes };
+    this.#changes = rest;
+    this.bytes -= this.wholeBytes;
+    this.wholeCount = 0;
+    this.wholeBytes = 0;
+    return batch;
+  }
+
+  takeAll(ends: Omit<Batch, 'changes'>): Batch {
+    this.markWhole();
+    return this.takeWhole(ends);
   }
 }
 

@@ -55,10 +55,10 @@ export async function* catchUp(options: CatchUpOptions): AsyncGenerator<CaughtUp
   });
   let transaction = 0n;
   for (let isOver = false; !isOver; ) {
-    for (const { body, at } of await wal.take()) {
-      isOver ||= isBegin(body, at) && commitOf(body, at) >= upTo;
+    for (const { bytes, at, end } of await wal.take()) {
+      isOver ||= isBegin(bytes, at) && commitOf(bytes, at) >= upTo;
       if (isOver) break;
-      const message = decodeMessage(body, at, relations.of);
+      const message = decodeMessage(bytes, at, end, relations.of);
       if (message.kind === 'begin') transaction = message.transaction;
       if (message.kind === 'relation') await relations.announce(message, transaction);
       else if (message.kind === 'type') relations.nameType(message);

@@ -2,7 +2,6 @@ import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { answerPrefix, askIn, askPrefix } from '../../change/ask.ts';
 import type { Batch } from '../../change/change.ts';
-import { pack } from '../../change/codec.ts';
 import { join } from '../../change/join.ts';
 import type { Position } from '../../change/position.ts';
 import type { Table } from '../../change/table.ts';
@@ -19,7 +18,7 @@ import { DdlReader, isDdlMessage } from './ddl/reader.ts';
 import { Cutter, type Excerpts } from './excerpt.ts';
 import { readHistory } from './history.ts';
 import { namesOf, passingName } from './names.ts';
-import { decodeMessage } from './pgoutput.ts';
+import { decodeMessage, RowMessage } from './pgoutput.ts';
 import { type Claim, claimedMessage, claimOf, progressOf } from './progress.ts';
 import { ensurePublication, proveExcerpts } from './publication.ts';
 import { openReaders } from './readers.ts';
@@ -203,13 +202,20 @@ export function postgresSource(options: PostgresSourceOptions): Source {
       wanted: isWanted,
     });
     await using standing = new Standing({ take: () => wal.take(), open, control }, signal);
+    const row = new RowMessage();
     let transaction = 0n;
     let gaveMs = performance.now();
     try {
       const rounds = inCommitOrder({ next: () => standing.next(), spillFolder });
       for await (const { messages, stand, isUnclear } of rounds) {
-        for (const { body, at: start } of messages) {
-          const message = decodeMessage(body, start, relations.of);
+        assembly.pack(wal.isTorrent);
+        for (const { bytes, at, end } of messages) {
+          if (row.read(bytes, at, end, relations.of)) {
+            if (cutter) assembly.add(cutter.cut(row.change()));
+            else assembly.addRow(row);
+            continue;
+          }
+          const message = decodeMessage(bytes, at, end, relations.of);
           if (message.kind === 'relation') {
             const former = relations.of(message.oid);
             const table = await relations.announce(message, transaction);
@@ -237,8 +243,7 @@ export function postgresSource(options: PostgresSourceOptions): Source {
         const isHeld = wal.isTorrent && assembly.bytes < torrentBytes && performance.now() - gaveMs < heldMsMax;
         if (isHeld && !stand && !isUnclear) continue;
         gaveMs = performance.now();
-        for (const { batch, bytes } of assembly.take())
-          await give({ batch: wal.isTorrent ? pack(batch) : batch, bytes }, bytes);
+        for (const { batch, bytes } of assembly.take()) await give({ batch, bytes }, bytes);
         if (isUnclear) break;
         if (!stand) continue;
         const position = positionOf(after.origin, stand.at, history.timeline);

@@ -7,8 +7,13 @@
 
 /** Who is so far behind the commits does not mind to fall back a little more. */
 const backlogMs = 1000;
-/** So much may wait for us: at 35 MB/s it is more than our window and less than the sender's buffer. */
-const delayMsWanted = 80;
+/** So much may wait for us: more than our window, which grows beyond 1 MB at times, and less than that and the sender's buffer together. */
+const waitingBytes = 2 * 1024 * 1024;
+/** Where buffers are smaller than that, no delay gets there; and who is slow need not be slower. */
+const delayMsMin = 80;
+const delayMsWantedMax = 160;
+/** Over so long, speed is measured. */
+const speedMs = 100;
 /** Larger messages cost more by their bytes than by their number. */
 const smallBytesMax = 512;
 const torrentBytes = 32 * 1024;
@@ -36,6 +41,10 @@ export class Pace {
   #pauseMs = pauseMsMin;
   #isBacklog = false;
   #isTorrent = false;
+  #delayMsWanted = delayMsMin;
+  /** What came since when, for the speed. */
+  #cameBytes = 0;
+  #sinceMs = 0;
 
   /** Far behind, and the last gulp was a large one: more is there, and nobody is served by handing on each gulp by itself. */
   get isTorrent(): boolean {
@@ -56,9 +65,24 @@ export class Pace {
     this.#isBacklog = sentMs - committedMs > backlogMs && bytes <= messages * smallBytesMax;
     this.#isTorrent = this.#isBacklog && bytes >= torrentBytes;
     if (!this.#isBacklog) return pauseMsMin;
+    this.#measure(bytes, nowMs, wasBacklog);
     // At first as slow as can be: once we have kept up for a moment, our window has grown beyond what ever waits.
-    const wanted = this.#pauseMs + gain * (delayMsWanted - (lagMs - this.#leastMs));
+    const wanted = this.#pauseMs + gain * (this.#delayMsWanted - (lagMs - this.#leastMs));
     this.#pauseMs = wasBacklog ? Math.min(Math.max(wanted, pauseMsMin), pauseMsMax) : pauseMsMax;
     return this.#pauseMs;
+  }
+
+  #measure(bytes: number, nowMs: number, goesOn: boolean): void {
+    const tookMs = nowMs - this.#sinceMs;
+    if (goesOn && tookMs < speedMs) {
+      this.#cameBytes += bytes;
+      return;
+    }
+    if (goesOn) {
+      const ms = (waitingBytes * tookMs) / (this.#cameBytes + bytes);
+      this.#delayMsWanted = Math.min(Math.max(ms, delayMsMin), delayMsWantedMax);
+    }
+    this.#cameBytes = 0;
+    this.#sinceMs = nowMs;
   }
 }

@@ -1,8 +1,9 @@
 import type { RowChange, Truncate } from '../../change/change.ts';
+import type { PlacedRow } from '../../change/packing.ts';
 import { NULL, TEXT, UNCHANGED } from '../../change/row.ts';
 import type { Identity, Table } from '../../change/table.ts';
 import { type Lsn, lsn } from '../../engine/postgres/lsn.ts';
-import { ChangeoverError } from '../../error.ts';
+import { assert, ChangeoverError } from '../../error.ts';
 
 /* The messages of pgoutput, protocol version 1: bytes in, words of the domain out. Pure. What version 2 adds is `streamed.ts`'s.
    https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html */
@@ -65,48 +66,111 @@ export const epochShiftUs = 946_684_800_000_000n;
 
 const nothing: Nothing = { kind: 'nothing' };
 
-/** Decodes one message, from `at` to the end of `bytes`. The rows are slices of `bytes`. Throws SOURCE_PROTOCOL for anything
+/** Decodes one message, from `at` to `end`. The rows are slices of `bytes`. Throws SOURCE_PROTOCOL for anything
  *  unknown, cut short or too long: nothing is skipped that we do not understand (invariant 5). */
-export function decodeMessage(bytes: Buffer, at: number, tableOf: TableOf): Decoded {
+export function decodeMessage(bytes: Buffer, at: number, end: number, tableOf: TableOf): Decoded {
+  if (isRow(bytes[at])) {
+    const row = new RowMessage();
+    row.read(bytes, at, end, tableOf);
+    return row.change();
+  }
   try {
-    return decode(bytes, at, tableOf);
-  } catch (cause) {
-    if (cause instanceof RangeError) throw protocolFailure('a message that ends too early', cause);
-    throw cause;
+    return decode(bytes, at, end, tableOf);
+  } catch (error) {
+    throw asProtocolFailure(error);
   }
 }
 
-function decode(bytes: Buffer, at: number, tableOf: TableOf): Decoded {
+const asProtocolFailure = (error: unknown): unknown =>
+  error instanceof RangeError ? protocolFailure('a message that ends too early', error) : error;
+
+const INSERT = 0x49; // I
+const UPDATE = 0x55; // U
+const DELETE = 0x44; // D
+const NEW = 0x4e; // N
+const KEY = 0x4b; // K
+const OLD = 0x4f; // O
+
+const isRow = (letter: number | undefined): boolean => letter === INSERT || letter === UPDATE || letter === DELETE;
+const none = Buffer.alloc(0);
+
+/** The row change that a message holds, in its place there. One serves for message after message. */
+export class RowMessage implements PlacedRow {
+  kind: RowChange['kind'] = 'insert';
+  bytes: Buffer = none;
+  at = 0;
+  end = 0;
+  beforeAt = -1;
+  beforeEnd = -1;
+  #table: Table | undefined;
+
+  get table(): Table {
+    assert(this.#table !== undefined, 'A row change of no table');
+    return this.#table;
+  }
+
+  /** False: the message is of another kind. Throws as `decodeMessage`. */
+  read(bytes: Buffer, at: number, end: number, tableOf: TableOf): boolean {
+    if (!isRow(bytes[at])) return false;
+    try {
+      this.#place(bytes, at, end, tableOf);
+    } catch (error) {
+      throw asProtocolFailure(error);
+    }
+    return true;
+  }
+
+  #place(bytes: Buffer, start: number, end: number, tableOf: TableOf): void {
+    const letter = bytes[start];
+    const table = known(tableOf, bytes.readUInt32BE(start + 1));
+    this.kind = letter === INSERT ? 'insert' : letter === UPDATE ? 'update' : 'delete';
+    this.#table = table;
+    this.bytes = bytes;
+    this.beforeAt = -1;
+    this.beforeEnd = -1;
+    let at = start + 5;
+    if (letter === UPDATE && bytes[at] !== NEW) {
+      expectOld(bytes, at);
+      this.beforeAt = at + 1;
+      this.beforeEnd = endOfRow(bytes, at + 1, table);
+      at = this.beforeEnd;
+    }
+    if (letter === DELETE) expectOld(bytes, at);
+    else expectNew(bytes, at);
+    this.at = at + 1;
+    this.end = endOfRow(bytes, at + 1, table);
+    expectEnd(this.end, end);
+  }
+
+  /** As an object of its own; its rows are slices of `bytes`. */
+  change(): RowChange {
+    const { kind, table, bytes, at, end, beforeAt, beforeEnd } = this;
+    const row = bytes.subarray(at, end);
+    if (kind === 'insert') return { kind, table, after: row };
+    if (kind === 'delete') return { kind, table, before: row };
+    return { kind, table, before: beforeAt < 0 ? undefined : bytes.subarray(beforeAt, beforeEnd), after: row };
+  }
+}
+
+function decode(bytes: Buffer, at: number, end: number, tableOf: TableOf): Decoded {
   const type = String.fromCharCode(bytes.readUInt8(at));
   switch (type) {
-    case 'I': {
-      const table = known(tableOf, bytes.readUInt32BE(at + 1));
-      expectLetter(bytes, at + 5, 'N');
-      return { kind: 'insert', table, after: lastRow(bytes, at + 6, table) };
-    }
-    case 'U':
-      return update(bytes, at, tableOf);
-    case 'D': {
-      const table = known(tableOf, bytes.readUInt32BE(at + 1));
-      expectLetter(bytes, at + 5, 'KO');
-      return { kind: 'delete', table, before: lastRow(bytes, at + 6, table) };
-    }
     case 'B':
-      expectEnd(bytes, at + 21);
+      expectEnd(at + 21, end);
       return { kind: 'begin', transaction: BigInt(bytes.readUInt32BE(at + 17)) };
     case 'C':
-      expectEnd(bytes, at + 26);
+      expectEnd(at + 26, end);
       return {
         kind: 'committed',
         end: lsn(bytes.readBigUInt64BE(at + 10)),
         committedAtUs: bytes.readBigInt64BE(at + 18) + epochShiftUs,
       };
     case 'R':
-      return relation(bytes, at);
+      return relation(bytes, at, end);
     case 'T': {
       const count = bytes.readUInt32BE(at + 1);
       const options = bytes.readUInt8(at + 5);
-      expectEnd(bytes, at + 6 + 4 * count);
+      expectEnd(at + 6 + 4 * count, end);
       const tables = Array.from({ length: count }, (_, index) =>
         known(tableOf, bytes.readUInt32BE(at + 6 + 4 * index)),
       );
@@ -114,15 +178,14 @@ function decode(bytes: Buffer, at: number, tableOf: TableOf): Decoded {
     }
     case 'M': {
       const [prefix, behind] = text(bytes, at + 10);
-      const end = behind + 4 + bytes.readUInt32BE(behind);
-      expectEnd(bytes, end);
+      expectEnd(behind + 4 + bytes.readUInt32BE(behind), end);
       const transactional = (bytes.readUInt8(at + 1) & 1) !== 0;
       return { kind: 'logical message', transactional, prefix, content: bytes.subarray(behind + 4, end) };
     }
     case 'Y': {
       const [schema, nameAt] = text(bytes, at + 5);
-      const [name, end] = text(bytes, nameAt);
-      expectEnd(bytes, end);
+      const [name, behind] = text(bytes, nameAt);
+      expectEnd(behind, end);
       return { kind: 'type', oid: bytes.readUInt32BE(at + 1), schema, name };
     }
     case 'O':
@@ -130,21 +193,6 @@ function decode(bytes: Buffer, at: number, tableOf: TableOf): Decoded {
     default:
       throw protocolFailure(`a message of type ${JSON.stringify(type)}`);
   }
-}
-
-function update(bytes: Buffer, at: number, tableOf: TableOf): Decoded {
-  const table = known(tableOf, bytes.readUInt32BE(at + 1));
-  if (bytes[at + 5] === 0x4e) return { kind: 'update', table, before: undefined, after: lastRow(bytes, at + 6, table) };
-  expectLetter(bytes, at + 5, 'KO');
-  const end = endOfRow(bytes, at + 6, table);
-  expectLetter(bytes, end, 'N');
-  return { kind: 'update', table, before: bytes.subarray(at + 6, end), after: lastRow(bytes, end + 1, table) };
-}
-
-/** The row that a message ends with. */
-function lastRow(bytes: Buffer, at: number, table: Table): Buffer {
-  expectEnd(bytes, endOfRow(bytes, at, table));
-  return bytes.subarray(at);
 }
 
 /** Where the row ends: the door at which every cell is looked at once, so that nobody behind it needs to doubt a row. */
@@ -166,7 +214,7 @@ function endOfRow(bytes: Buffer, at: number, table: Table): number {
   return end;
 }
 
-function relation(bytes: Buffer, at: number): Relation {
+function relation(bytes: Buffer, at: number, end: number): Relation {
   const oid = bytes.readUInt32BE(at + 1);
   const [schema, nameAt] = text(bytes, at + 5);
   const [name, identityAt] = text(bytes, nameAt);
@@ -183,7 +231,7 @@ function relation(bytes: Buffer, at: number): Relation {
       typmod: bytes.readInt32BE(behind + 4),
     };
   });
-  expectEnd(bytes, next);
+  expectEnd(next, end);
   const hasKey = columns.some((column) => column.key);
   const identity = replica === 'f' ? 'full' : hasKey ? 'key' : 'none';
   // An empty namespace stands for pg_catalog.
@@ -203,13 +251,19 @@ function known(tableOf: TableOf, oid: number): Table {
   return table;
 }
 
-function expectLetter(bytes: Buffer, at: number, letters: string): void {
-  const found = String.fromCharCode(bytes[at] ?? 0);
-  if (!letters.includes(found)) throw protocolFailure(`${JSON.stringify(found)} where one of ${letters} belongs`);
+function expectNew(bytes: Buffer, at: number): void {
+  if (bytes[at] !== NEW) throw misplaced(bytes[at], 'N');
 }
 
-function expectEnd(bytes: Buffer, at: number): void {
-  if (at !== bytes.length) throw protocolFailure(`a message whose parts end at byte ${at} of ${bytes.length}`);
+function expectOld(bytes: Buffer, at: number): void {
+  if (bytes[at] !== KEY && bytes[at] !== OLD) throw misplaced(bytes[at], 'KO');
+}
+
+const misplaced = (found: number | undefined, letters: string): ChangeoverError =>
+  protocolFailure(`${JSON.stringify(String.fromCharCode(found ?? 0))} where one of ${letters} belongs`);
+
+function expectEnd(at: number, end: number): void {
+  if (at !== end) throw protocolFailure(`a message whose parts end at byte ${at}, and which itself ends at ${end}`);
 }
 
 export const protocolFailure = (what: string, cause?: unknown): ChangeoverError =>

@@ -42,19 +42,19 @@ export class Spill implements AsyncDisposable {
   }
 
   /** Adds a message, without the number of its transaction, which stands behind its letter. */
-  put(body: Buffer, at: number): void {
-    const length = body.length - at - 4;
+  put({ bytes, at, end: messageEnd }: WalMessage): void {
+    const length = messageEnd - at - 4;
     const start = this.#openBytes;
     const end = start + headBytes + length;
     this.#open ??= Buffer.allocUnsafe(roomBytes);
     if (end > this.#open.length) this.#open = Buffer.concat([this.#open.subarray(0, start)], end);
     const open = this.#open;
     open.writeUInt32BE(length, start);
-    body.copy(open, start + 4, at + 1, at + 5);
-    const letter = body.readUInt8(at);
+    bytes.copy(open, start + 4, at + 1, at + 5);
+    const letter = bytes.readUInt8(at);
     if (letter === LOGICAL_MESSAGE) this.#hasLogical = true;
     open.writeUInt8(letter, start + headBytes);
-    body.copy(open, start + headBytes + 1, at + 5);
+    bytes.copy(open, start + headBytes + 1, at + 5, messageEnd);
     this.#openBytes = end;
   }
 
@@ -98,10 +98,10 @@ export class Spill implements AsyncDisposable {
       });
       const messages: WalMessage[] = [];
       for (let start = 0; start < plain.length; ) {
-        const from = start + headBytes;
-        const to = from + plain.readUInt32BE(start);
-        if (!this.#aborted.has(plain.readUInt32BE(start + 4))) messages.push({ body: plain.subarray(from, to), at: 0 });
-        start = to;
+        const at = start + headBytes;
+        const end = at + plain.readUInt32BE(start);
+        if (!this.#aborted.has(plain.readUInt32BE(start + 4))) messages.push({ bytes: plain, at, end });
+        start = end;
       }
       yield messages;
     }

@@ -123,17 +123,17 @@ export class Standing implements AsyncDisposable {
     const messages = await this.#options.take();
     this.#taking = undefined;
     const sinceMs = performance.now();
-    for (const { body, at } of messages) {
-      this.#held.push({ body, at, sinceMs });
-      this.#heldBytes += body.length - at;
+    for (const { bytes, at, end } of messages) {
+      this.#held.push({ bytes, at, end, sinceMs });
+      this.#heldBytes += end - at;
     }
   }
 
   #release(count: number): readonly WalMessage[] {
     const released = this.#held.splice(0, count);
-    for (const { body, at } of released) {
-      this.#heldBytes -= body.length - at;
-      if (isBegin(body, at)) this.#begun = commitOf(body, at);
+    for (const { bytes, at, end } of released) {
+      this.#heldBytes -= end - at;
+      if (isBegin(bytes, at)) this.#begun = commitOf(bytes, at);
     }
     return released;
   }
@@ -166,7 +166,7 @@ export class Standing implements AsyncDisposable {
   #met(): { readonly messages: readonly WalMessage[]; readonly stand: Stand } | undefined {
     const made = this.#made;
     if (!made) return undefined;
-    const behind = this.#held.findIndex(({ body, at }) => isBegin(body, at) && commitOf(body, at) >= made.at);
+    const behind = this.#held.findIndex(({ bytes, at }) => isBegin(bytes, at) && commitOf(bytes, at) >= made.at);
     if (behind < 0) return undefined;
     this.#made = undefined;
     this.#asks.shift();
@@ -234,9 +234,9 @@ export class Standing implements AsyncDisposable {
 const STREAM_COMMIT = 0x63;
 
 /** Where a transaction has its place in commit order: its Begin, or the Stream Commit of one whose changes came before. */
-export const isBegin = (body: Buffer, at: number): boolean => body[at] === 0x42 || body[at] === STREAM_COMMIT;
+export const isBegin = (bytes: Buffer, at: number): boolean => bytes[at] === 0x42 || bytes[at] === STREAM_COMMIT;
 
 /** Where the commit record of the transaction begins: before the position of a snapshot, that one shows it.
  *  https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html (Begin, Stream Commit) */
-export const commitOf = (body: Buffer, at: number): Lsn =>
-  lsn(body.readBigUInt64BE(body[at] === STREAM_COMMIT ? at + 6 : at + 1));
+export const commitOf = (bytes: Buffer, at: number): Lsn =>
+  lsn(bytes.readBigUInt64BE(bytes[at] === STREAM_COMMIT ? at + 6 : at + 1));

@@ -19,8 +19,8 @@ const STREAM_STOP = 0x45; // E
 /** Relation, Type, Insert, Update, Delete, Truncate, Message: what may stand in a block. */
 const inBlocks = new Set(Buffer.from('RYIUDTM'));
 
-const isOfStream = ({ body, at }: WalMessage): boolean => {
-  const letter = body[at];
+const isOfStream = ({ bytes, at }: WalMessage): boolean => {
+  const letter = bytes[at];
   return letter === STREAM_START || letter === STREAM_STOP || letter === STREAM_COMMIT || letter === STREAM_ABORT;
 };
 
@@ -54,8 +54,8 @@ export async function* inCommitOrder({ next, spillFolder }: InCommitOrderOptions
     }
     let messages: WalMessage[] = [];
     for (const message of round.messages) {
-      const { body, at } = message;
-      const letter = body[at];
+      const { bytes, at, end } = message;
+      const letter = bytes[at];
       if (block) {
         if (letter === STREAM_STOP) {
           await block.flush();
@@ -64,19 +64,19 @@ export async function* inCommitOrder({ next, spillFolder }: InCommitOrderOptions
           // The origin of a transaction says nothing that we keep, and is the only one that names no transaction.
           if (letter === undefined || !inBlocks.has(letter))
             throw unexpected(letter, 'within a block of a transaction');
-          block.put(body, at);
+          block.put(message);
           if (block.isFull) await block.flush();
         }
       } else if (letter === STREAM_START) {
-        block = await begun(waiting, { body, at, spillFolder });
+        block = await begun(waiting, message, spillFolder);
       } else if (letter === STREAM_ABORT) {
-        const transaction = body.readUInt32BE(at + 1);
-        const aborted = body.readUInt32BE(at + 5);
+        const transaction = bytes.readUInt32BE(at + 1);
+        const aborted = bytes.readUInt32BE(at + 5);
         const spill = waiting.get(transaction);
         if (aborted !== transaction) spill?.abort(aborted);
         else if (waiting.delete(transaction)) await spill?.[Symbol.asyncDispose]();
       } else if (letter === STREAM_COMMIT) {
-        const commit = body.subarray(at);
+        const commit = bytes.subarray(at, end);
         const spill = waiting.get(commit.readUInt32BE(1));
         if (!spill) throw unexpected(letter, 'of a transaction of which nothing came');
         yield { messages, isUnclear: spill.isUnclear };
@@ -94,12 +94,9 @@ export async function* inCommitOrder({ next, spillFolder }: InCommitOrderOptions
 }
 
 /** The spill of the transaction whose block begins. */
-async function begun(
-  waiting: Map<number, Spill>,
-  { body, at, spillFolder }: WalMessage & { readonly spillFolder: string },
-): Promise<Spill> {
-  const transaction = body.readUInt32BE(at + 1);
-  const isFirst = body.readUInt8(at + 5) === 1;
+async function begun(waiting: Map<number, Spill>, { bytes, at }: WalMessage, spillFolder: string): Promise<Spill> {
+  const transaction = bytes.readUInt32BE(at + 1);
+  const isFirst = bytes.readUInt8(at + 5) === 1;
   const known = waiting.get(transaction);
   if (isFirst !== (known === undefined))
     throw protocolFailure(`${isFirst ? 'the first block twice' : 'no first block'} of transaction ${transaction}`);
@@ -110,22 +107,24 @@ async function begun(
 }
 
 /** The transaction of a Stream Commit, from its beginning to its end. */
-async function* committed(spill: Spill, body: Buffer): AsyncGenerator<Round> {
-  yield { messages: [{ body: beginOf(body), at: 0 }] };
+async function* committed(spill: Spill, streamed: Buffer): AsyncGenerator<Round> {
+  yield { messages: [messageOf(beginOf(streamed))] };
   for await (const messages of spill.messages()) yield { messages };
   // But for the number of the transaction behind its letter it is a Commit.
-  const commit = Buffer.from(body.subarray(4));
+  const commit = Buffer.from(streamed.subarray(4));
   commit.write('C');
-  yield { messages: [{ body: commit, at: 0 }] };
+  yield { messages: [messageOf(commit)] };
   await spill[Symbol.asyncDispose]();
 }
 
+const messageOf = (bytes: Buffer): WalMessage => ({ bytes, at: 0, end: bytes.length });
+
 /** The Begin that the transaction of a Stream Commit would have had: where its commit stands, when it was, and its number. */
-function beginOf(body: Buffer): Buffer {
+function beginOf(streamed: Buffer): Buffer {
   const begin = Buffer.alloc(21, 'B');
-  body.copy(begin, 1, 6, 14);
-  body.copy(begin, 9, 22, 30);
-  body.copy(begin, 17, 1, 5);
+  streamed.copy(begin, 1, 6, 14);
+  streamed.copy(begin, 9, 22, 30);
+  streamed.copy(begin, 17, 1, 5);
   return begin;
 }
 

@@ -3,7 +3,7 @@ import { type Lsn, lsn } from '../../engine/postgres/lsn.ts';
 import { COPY_BOTH_RESPONSE, COPY_DATA, type Frame, query, standbyStatus } from '../../engine/postgres/message.ts';
 import { Wire } from '../../engine/postgres/wire.ts';
 import { ChangeoverError } from '../../error.ts';
-import { Pace } from './pace.ts';
+import { type Gulp, Pace } from './pace.ts';
 import { epochShiftUs } from './pgoutput.ts';
 
 /** Well below the server's wal_sender_timeout, which we pin at 60 s: a status also tells that we live. */
@@ -18,10 +18,11 @@ export interface WalStreamOptions {
   readonly silenceMsMax: number;
 }
 
-/** A message is `body` from `at` on. */
+/** A message is what lies in `bytes` from `at` to `end`. */
 export interface WalMessage {
-  readonly body: Buffer;
+  readonly bytes: Buffer;
   readonly at: number;
+  readonly end: number;
 }
 
 /** In a CopyData frame of type `w`, the message follows its letter, two LSNs and a time. */
@@ -60,18 +61,23 @@ export class WalStream implements Disposable {
       return [];
     }
     const messages: WalMessage[] = [];
-    let bytes = 0;
-    for (const { type, body } of this.#wire.checked(await this.#frames(), 'Streaming')) {
+    let sum = 0;
+    let last: Frame | undefined;
+    for (const frame of this.#wire.checked(await this.#frames(), 'Streaming')) {
+      const { type, bytes, at: start, end } = frame;
       if (type === COPY_BOTH_RESPONSE) continue;
       if (type !== COPY_DATA) throw new ChangeoverError('SOURCE_UNREACHABLE', 'The primary ended the stream');
-      if (body[0] === 0x77) {
-        messages.push({ body, at: messageAt });
-        bytes += body.length;
-        if (body[messageAt] === COMMIT) this.#committedUs = body.readBigInt64BE(messageAt + 18);
-        else if (body[messageAt] === STREAM_COMMIT) this.#committedUs = body.readBigInt64BE(messageAt + 22);
-      } else if (body[0] === 0x6b && body[17] === 1) this.#sendStatus();
+      const kind = bytes[start];
+      if (kind === 0x77) {
+        const at = start + messageAt;
+        messages.push({ bytes, at, end });
+        sum += end - start;
+        last = frame;
+        if (bytes[at] === COMMIT) this.#committedUs = bytes.readBigInt64BE(at + 18);
+        else if (bytes[at] === STREAM_COMMIT) this.#committedUs = bytes.readBigInt64BE(at + 22);
+      } else if (kind === 0x6b && bytes[start + 17] === 1) this.#sendStatus();
     }
-    this.#setPace(messages, bytes);
+    this.#setPace(last, { messages: messages.length, bytes: sum });
     return messages;
   }
 
@@ -100,14 +106,12 @@ export class WalStream implements Disposable {
     }
   }
 
-  #setPace(messages: readonly WalMessage[], bytes: number): void {
-    const last = messages.at(-1);
+  #setPace(last: Frame | undefined, came: Pick<Gulp, 'messages' | 'bytes'>): void {
     // A keepalive alone: there is nothing else.
     if (!last) return this.#pace.rest();
-    const sentMs = Number(last.body.readBigInt64BE(sentAt)) / 1000;
+    const sentMs = Number(last.bytes.readBigInt64BE(last.at + sentAt)) / 1000;
     const committedMs = Number(this.#committedUs) / 1000;
-    const gulp = { messages: messages.length, bytes, sentMs, committedMs, nowMs: performance.now() };
-    this.#wire.pace(this.#pace.after(gulp));
+    this.#wire.pace(this.#pace.after({ ...came, sentMs, committedMs, nowMs: performance.now() }));
   }
 
   /** Whether more of a backlog will follow at once. */

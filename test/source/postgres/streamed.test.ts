@@ -43,12 +43,12 @@ async function told(
     const round = left.next();
     if (round.done) throw new Over();
     // As they come: amid what else came with them.
-    return { messages: round.value.map((body) => ({ body: bytes('w', body), at: 1 })) };
+    return { messages: round.value.map((body) => ({ bytes: bytes('w', body, 'w'), at: 1, end: 1 + body.length })) };
   };
   const messages: Buffer[] = [];
   try {
     for await (const round of inCommitOrder({ next, spillFolder })) {
-      messages.push(...round.messages.map(({ body, at }) => body.subarray(at)));
+      messages.push(...round.messages.map((one) => one.bytes.subarray(one.at, one.end)));
       if (round.isUnclear) return { messages, unclear: true };
     }
   } catch (error) {
@@ -132,14 +132,16 @@ test('what waits is whole again, row by row, and lies readable nowhere', async (
     await using spill = new Spill(await open(path, 'wx+'), folder);
     const texts = Array.from({ length: 3000 }, (_, place) => `secret ${place} `.repeat(place === 2000 ? 300_000 : 60));
     for (const text of texts) {
-      spill.put(row(7, text), 0);
+      const message = row(7, text);
+      spill.put({ bytes: message, at: 0, end: message.length });
       if (spill.isFull) await spill.flush();
     }
     await spill.flush();
     assert.ok((await stat(path)).size > 4_000_000);
     assert.ok(!(await readFile(path)).includes('secret'));
     const found: string[] = [];
-    for await (const messages of spill.messages()) for (const { body } of messages) found.push(body.toString());
+    for await (const messages of spill.messages())
+      for (const one of messages) found.push(one.bytes.toString('utf8', one.at, one.end));
     assert.deepEqual(
       found,
       texts.map((text) => `I${text}`),
