@@ -13,6 +13,10 @@ export interface Watch {
   readonly isAlive: () => Promise<boolean>;
 }
 
+/** Of a frame: its letter and its length. */
+const headBytes = 5;
+const nothing = Buffer.alloc(0);
+
 /** The socket of a logged-in connection, spoken to in frames: for COPY, replication and pipelines, where a driver's object per row
  *  and copy per value would cost more than the database. Pull-driven: what is not taken stays in the kernel's buffers, and the
  *  server waits. Cutting the connection (its signal, or dispose) ends every wait. */
@@ -21,7 +25,9 @@ export class Wire {
   readonly #socket: Socket;
   readonly #intake: Intake;
   readonly #watch: Watch | undefined;
-  #rest: Buffer = Buffer.alloc(0);
+  /** The beginning of a frame of which not even the length has come. */
+  #rest: Buffer = nothing;
+  /** What has come of a frame, and how much of it has not. */
   #parts: Buffer[] = [];
   #missing = 0;
   #wasSilent = false;
@@ -122,44 +128,47 @@ export class Wire {
     return new ChangeoverError(`${this.side}_UNREACHABLE`, `Nothing was heard of the server for ${seconds} s`);
   }
 
-  /** A frame larger than a chunk is collected in parts and joined once, so that a value of 1 GB is not copied per chunk. */
+  /** A frame that ends in a later chunk is collected in parts and joined once, so that a value of 1 GB is not copied per chunk, nor a chunk for
+   *  the frame that it begins with. */
   #split(chunk: Buffer): readonly Frame[] {
     if (this.#missing > chunk.length) {
       this.#parts.push(chunk);
       this.#missing -= chunk.length;
       return [];
     }
-    let bytes = chunk;
-    if (this.#missing > 0) {
-      bytes = Buffer.concat([...this.#parts, chunk]);
-      this.#parts = [];
-      this.#missing = 0;
-    } else if (this.#rest.length > 0) {
-      bytes = Buffer.concat([this.#rest, chunk]);
-    }
     const frames: Frame[] = [];
     let at = 0;
-    while (bytes.length - at >= 5) {
-      const length = bytes.readUInt32BE(at + 1);
-      if (length < 4 || length > bodyBytesMax) {
-        throw new ChangeoverError(`${this.side}_UNREACHABLE`, `The server sent a frame of ${length} bytes`);
-      }
-      const end = at + 1 + length;
-      if (end > bytes.length) {
-        this.#missing = end - bytes.length;
-        break;
-      }
-      const type = bytes[at] ?? 0;
-      if (!isAside(type)) frames.push(new Frame(type, bytes, at + 5, end));
+    if (this.#missing > 0) {
+      at = this.#missing;
+      this.#put(Buffer.concat([...this.#parts, chunk.subarray(0, at)]), 0, frames);
+      this.#parts = [];
+      this.#missing = 0;
+    }
+    let bytes = chunk;
+    if (this.#rest.length > 0) {
+      bytes = Buffer.concat([this.#rest, chunk]);
+      this.#rest = nothing;
+    }
+    while (bytes.length - at >= headBytes) {
+      const end = this.#put(bytes, at, frames);
+      this.#missing = Math.max(end - bytes.length, 0);
+      if (this.#missing > 0) break;
       at = end;
     }
-    const rest = bytes.subarray(at);
-    if (this.#missing > 0) {
-      this.#parts = [rest];
-      this.#rest = Buffer.alloc(0);
-    } else {
-      this.#rest = rest;
-    }
+    const left = bytes.subarray(at);
+    if (this.#missing > 0) this.#parts = [left];
+    else this.#rest = left;
     return frames;
+  }
+
+  /** Adds the frame that begins at `at` if all of it is there; gives where it ends. */
+  #put(bytes: Buffer, at: number, frames: Frame[]): number {
+    const length = bytes.readUInt32BE(at + 1);
+    if (length < 4 || length > bodyBytesMax)
+      throw new ChangeoverError(`${this.side}_UNREACHABLE`, `The server sent a frame of ${length} bytes`);
+    const end = at + 1 + length;
+    const type = bytes[at] ?? 0;
+    if (end <= bytes.length && !isAside(type)) frames.push(new Frame(type, bytes, at + headBytes, end));
+    return end;
   }
 }
