@@ -36,12 +36,20 @@ export interface Gulp {
   readonly nowMs: number;
 }
 
+interface Filling extends Pick<Gulp, 'bytes' | 'sentMs'> {
+  readonly isFirst: boolean;
+  readonly isFull: boolean;
+}
+
 export class Pace {
   #leastMs = Number.POSITIVE_INFINITY;
   #pauseMs = pauseMsMin;
   #isBacklog = false;
   #isTorrent = false;
   #delayMsWanted = delayMsMin;
+  #isFilling = false;
+  #fillBytes = 0;
+  #fillSentMs = 0;
   /** What came since when, for the speed. */
   #cameBytes = 0;
   #sinceMs = 0;
@@ -66,10 +74,27 @@ export class Pace {
     this.#isTorrent = this.#isBacklog && bytes >= torrentBytes;
     if (!this.#isBacklog) return pauseMsMin;
     this.#measure(bytes, nowMs, wasBacklog);
-    // At first as slow as can be: once we have kept up for a moment, our window has grown beyond what ever waits.
-    const wanted = this.#pauseMs + gain * (this.#delayMsWanted - (lagMs - this.#leastMs));
-    this.#pauseMs = wasBacklog ? Math.min(Math.max(wanted, pauseMsMin), pauseMsMax) : pauseMsMax;
+    const short = this.#delayMsWanted - (lagMs - this.#leastMs);
+    if (wasBacklog && !this.#isFilling)
+      this.#pauseMs = Math.min(Math.max(this.#pauseMs + gain * short, pauseMsMin), pauseMsMax);
+    else this.#fill({ bytes, sentMs, isFirst: !wasBacklog, isFull: short <= 0 });
     return this.#pauseMs;
+  }
+
+  /** At first as slow as can be: once we have kept up for a moment, our window has grown beyond what ever waits. As soon as enough waits, as
+   *  fast as it was sent. */
+  #fill({ bytes, sentMs, isFirst, isFull }: Filling): void {
+    if (isFirst) {
+      this.#isFilling = true;
+      this.#fillBytes = 0;
+      this.#fillSentMs = sentMs;
+    }
+    this.#fillBytes += bytes;
+    this.#pauseMs = pauseMsMax;
+    if (isFirst || !isFull) return;
+    this.#isFilling = false;
+    const sentInMs = ((sentMs - this.#fillSentMs) * bytes) / this.#fillBytes;
+    this.#pauseMs = Math.min(Math.max(sentInMs, pauseMsMin), pauseMsMax);
   }
 
   #measure(bytes: number, nowMs: number, goesOn: boolean): void {
