@@ -1,7 +1,7 @@
 import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { ChangeoverError } from '../error.ts';
-import { addressFault, addressForm, placeOf, withPathsFrom } from './address.ts';
+import { addressFault, addressForm, hostOf, placeOf, withPathsFrom } from './address.ts';
 import type { Configuration } from './configuration.ts';
 import { normalised } from './normalise.ts';
 import { fileSchema, isSiteName, laneName } from './schema.ts';
@@ -57,7 +57,7 @@ const usage = (message: string): ChangeoverError =>
 
 /** The hosts, where they tell the sites apart; else what the sites are. */
 function siteNames(from: string, to: string): readonly [string, string] {
-  const [a, b] = [new URL(from).hostname, new URL(to).hostname];
+  const [a, b] = [hostOf(from), hostOf(to)];
   return a !== b && isSiteName(a) && isSiteName(b) ? [a, b] : ['primary', 'secondary'];
 }
 

@@ -61,7 +61,7 @@ const address = z.string().superRefine((text, context) => {
 
 const site = z.strictObject({
   postgres: described(address, {
-    says: 'Address of the database, and of the user that we log in as.',
+    says: 'Address of the database, and of the user that we log in as. Where physical standbys may take its place, all hosts: postgres://user@one:5432,two:5432/database; the one that leads is meant.',
     why: 'The password does not belong in this file: take it from the environment with "${NAME}", or from a file.',
     right: `an address like ${addressForm}, or { file: ./path } to read it from a file`,
     example: '"${LONDON_URL}"',

@@ -12,6 +12,7 @@ import { configurationFromUrls, loadReplicate, replicateFile, saveReplicate } fr
 import { options } from '../../src/config/schema.ts';
 import { template } from '../../src/config/template.ts';
 import { formatDurationMs, formatSizeBytes, parseDurationMs, parseSizeBytes } from '../../src/config/units.ts';
+import { serversOf } from '../../src/engine/postgres/servers.ts';
 import { isCode } from '../../src/error.ts';
 
 const env = { LONDON_URL: 'postgres://app:hunter2@london/shop', DUBLIN_URL: 'postgres://app:hunter2@dublin/shop' };
@@ -121,11 +122,36 @@ test('sites are named after their hosts where those differ', () => {
   assert.deepEqual(names('postgres://[::1]/a', 'postgres://h/a'), ['primary', 'secondary']);
 });
 
+test('an address may name several hosts, as libpq has them, and is shown as it was written', () => {
+  const written = 'postgres://u:hunter2@a:5432,b:5433,[::1]/db?target_session_attrs=read-write';
+  const { sites } = configurationFromUrls(written, 'postgres://c,d/db', { folder });
+  const [from, to] = sites.map(({ url }) => serversOf(url));
+  assert.deepEqual(from, {
+    addresses: ['a:5432', 'b:5433', '[::1]'].map((host) => `postgres://u:hunter2@${host}/db`),
+    mustLead: true,
+  });
+  assert.deepEqual(to, { addresses: ['postgres://c/db', 'postgres://d/db'], mustLead: true });
+  assert.deepEqual(
+    sites.map(({ name, url }) => [name, redactUrl(url)]),
+    [
+      ['a', 'postgres://u:***@a:5432,b:5433,[::1]/db?target_session_attrs=read-write'],
+      ['c', 'postgres://c,d/db'],
+    ],
+  );
+  assert.deepEqual(serversOf('postgres://a/db'), { addresses: ['postgres://a/db'], mustLead: false });
+  assert.equal(serversOf('postgres://a/db?target_session_attrs=primary').mustLead, true);
+  assert.equal(new URL(withPassword(sites[0]?.url ?? '', 'x,y@z')).searchParams.get('hosts'), 'b:5433,[::1]');
+});
+
 test('addresses that cannot be are a usage error that does not quote them', () => {
   for (const [from, to] of [
     ['postgres://u:hunter2@h/db', 'postgres://u:hunter2@h:5432/db'],
     ['mysql://u:hunter2@h/db', 'postgres://h/db'],
     ['postgres://u:hunter2@h', 'postgres://i/db'],
+    ['postgres://u:hunter2@h,/db', 'postgres://i/db'],
+    ['postgres://u:hunter2@h,i:port/db', 'postgres://i/db'],
+    ['postgres://u:hunter2@/db?host=a,b', 'postgres://i/db'],
+    ['postgres://u:hunter2@h,j/db?target_session_attrs=standby', 'postgres://i/db'],
   ] as const)
     assert.throws(
       () => configurationFromUrls(from, to, { folder }),

@@ -4,6 +4,7 @@ import { isRemote } from '../../tls.ts';
 import { encryptionOf } from './encryption.ts';
 import { failure, type Side, sqlState } from './failure.ts';
 import { quoteIdentifier, quoteLiteral } from './identifier.ts';
+import { serversOf } from './servers.ts';
 
 /** A finding before it knows its site. */
 export type Found = Omit<Finding, 'site'>;
@@ -45,8 +46,9 @@ ALTER DATABASE ${quoteIdentifier(database)} CONNECTION LIMIT -1;
 
 /** A network that somebody else can listen to is found before it is used. */
 export function openFindings(url: string): readonly Found[] {
-  const { tls, host } = encryptionOf(url);
-  if (tls || !isRemote(host)) return [];
+  const hosts = serversOf(url).addresses.map(encryptionOf);
+  const host = hosts.find((one) => !one.tls && isRemote(one.host))?.host;
+  if (host === undefined) return [];
   return [
     {
       severity: 'warning',

@@ -4,6 +4,7 @@ import { assert, ChangeoverError } from '../../error.ts';
 import { tlsOptions } from '../../tls.ts';
 import { encryptionOf } from './encryption.ts';
 import { failure, type Side } from './failure.ts';
+import { serversOf } from './servers.ts';
 
 /** One rendering of every value, on snapshot, stream and apply alike, whatever the server's defaults are. An empty
  *  search_path makes names come out qualified and keeps us from running somebody's function of a known name;
@@ -42,6 +43,7 @@ const pinned = {
 const connectMsMax = 10_000;
 
 export interface ConnectOptions {
+  /** May name several servers: then the one that leads is meant. */
   readonly url: string;
   readonly side: Side;
   /** Shown in pg_stat_activity, and matched by synchronous_standby_names. */
@@ -73,6 +75,51 @@ function stoppableSocket(): Socket {
 /** Opens a session with the pinned settings. Aborting `signal` cuts it, at any time. Every value comes back as the server's text.
  *  Throws SOURCE_/TARGET_UNREACHABLE, _LOGIN_REFUSED, _TLS_REFUSED, _BUSY, and CONFIG_UNREADABLE for the files of TLS. */
 export async function connect(options: ConnectOptions, signal: AbortSignal): Promise<Connection> {
+  const { addresses, mustLead } = serversOf(options.url);
+  if (!mustLead) return connectTo(options, signal);
+  const refused: ChangeoverError[] = [];
+  for (const url of addresses.toSorted((a, b) => Number(leaders.has(b)) - Number(leaders.has(a)))) {
+    const found = await leaderAt({ ...options, url }, signal).catch((error: unknown) => {
+      signal.throwIfAborted();
+      leaders.delete(url);
+      if (!(error instanceof ChangeoverError)) throw error;
+      return error;
+    });
+    if (!(found instanceof ChangeoverError)) {
+      leaders.add(url);
+      return found;
+    }
+    refused.push(found);
+  }
+  throw noneLeads(options.side, refused);
+}
+
+/** Those that led when they were asked last are asked first: one that is dead lets us wait. */
+const leaders = new Set<string>();
+
+async function leaderAt(options: ConnectOptions, signal: AbortSignal): Promise<Connection> {
+  const connection = await connectTo(options, signal);
+  try {
+    const [row] = await connection.rows('SELECT pg_catalog.pg_is_in_recovery()');
+    if (row?.[0] !== 't') return connection;
+  } catch (error) {
+    await connection[Symbol.asyncDispose]();
+    throw error;
+  }
+  await connection[Symbol.asyncDispose]();
+  throw new ChangeoverError(`${options.side}_UNREACHABLE`, `${redact(options.url)} is a standby`);
+}
+
+/** One that does not answer may be the one that leads: then it is worth another try, whatever the others say. */
+function noneLeads(side: Side, refused: readonly ChangeoverError[]): ChangeoverError {
+  const [first] = refused;
+  const unreachable = `${side}_UNREACHABLE` as const;
+  if (first && (refused.length === 1 || refused.every(({ code }) => code !== unreachable))) return first;
+  const all = refused.map(({ message }) => message).join('; ');
+  return new ChangeoverError(unreachable, `None of ${refused.length} servers leads: ${all}`, { cause: first });
+}
+
+async function connectTo(options: ConnectOptions, signal: AbortSignal): Promise<Connection> {
   signal.throwIfAborted();
   const settings = Object.entries(pinned).map(([name, value]) => `-c ${name}=${value.replaceAll(' ', '\\ ')}`);
   const { url, tls } = encryptionOf(options.url);

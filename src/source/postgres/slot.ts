@@ -94,7 +94,11 @@ export async function backendOf(connection: Connection): Promise<string> {
 export async function endBackend(open: () => Promise<Connection>, backend: string): Promise<void> {
   try {
     await using connection = await open();
-    await connection.rows('SELECT pg_catalog.pg_terminate_backend($1)', [backend]);
+    // Another server may have come to the address, with another process of that number.
+    await connection.rows(
+      `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE pid = $1 AND application_name LIKE 'changeover%'`,
+      [backend],
+    );
   } catch {
     // Nothing is left to do, and the abort is what the caller hears of.
   }

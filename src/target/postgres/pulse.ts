@@ -7,9 +7,12 @@ export interface Pulse {
   readonly silenceMsMax: number;
 }
 
+/** Another server may have come to the address, with another process of that number. */
+const isOurs = `pid = $1 AND application_name LIKE 'changeover%'`;
 /** Waiting on the client while we wait for it: what one of us said was lost on the way.
  *  https://www.postgresql.org/docs/current/monitoring-stats.html#WAIT-EVENT-CLIENT-TABLE */
-const workingSql = `SELECT state = 'active' AND wait_event_type IS DISTINCT FROM 'Client' FROM pg_catalog.pg_stat_activity WHERE pid = $1`;
+const workingSql = `SELECT state = 'active' AND wait_event_type IS DISTINCT FROM 'Client' FROM pg_catalog.pg_stat_activity WHERE ${isOurs}`;
+const endSql = `SELECT pg_catalog.pg_terminate_backend(pid, $2) FROM pg_catalog.pg_stat_activity WHERE ${isOurs}`;
 const endMsMax = 5000;
 
 /** Whether a server that does not answer is busy with what we asked (an index may take hours), asked over another connection. One that
@@ -23,7 +26,7 @@ export async function worksForUs(
     await using asking = await connect({ ...options, answerMsMax: silenceMsMax }, signal);
     const [row] = await asking.rows(workingSql, [pid]);
     if (row?.[0] === 't') return true;
-    await asking.rows('SELECT pg_catalog.pg_terminate_backend($1, $2)', [pid, endMsMax]);
+    await asking.rows(endSql, [pid, endMsMax]);
     return false;
   } catch (error) {
     // Somebody answers, only not this question: what is under way may be left so.

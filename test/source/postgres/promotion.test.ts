@@ -13,8 +13,9 @@ import { follow } from '../../servers/standby.ts';
 
 /* A physical standby of the primary is promoted, and capture goes on there, or says why it cannot. */
 
-const sourceAt = (server: PostgresServer, password: string): Source =>
-  postgresSource({ url: urlWith(server.url(), { password }), name: 'lane', wanted: () => true, heartbeatMs: 200 });
+const sourceOf = (url: string): Source => postgresSource({ url, name: 'lane', wanted: () => true, heartbeatMs: 200 });
+
+const sourceAt = (server: PostgresServer, password: string): Source => sourceOf(urlWith(server.url(), { password }));
 
 const insert = (url: string, ...ids: readonly number[]): Promise<unknown> =>
   run(url, ...ids.map((id) => `INSERT INTO public.t VALUES (${id})`));
@@ -62,9 +63,11 @@ test('after a promotion capture goes on from before it, and stops where the log 
   await follow(standby, primary);
   await using source = sourceAt(primary, password);
   await using after = sourceAt(standby, password);
+  await using either = sourceOf(`${there}?hosts=${new URL(url).host}`);
   const { at } = await copyOf(source, signal);
   await insert(url, 1, 2, 3);
   const captured = await readFrom(source, { after: at, enough: 3 }, signal);
+  assert.deepEqual(idsOf(await readFrom(either, { after: at, enough: 3 }, signal)), [1, 2, 3]);
   const [, , last] = captured;
   assert.ok(last);
   // The standby keeps the slot once the slot needs nothing any more that the standby has not got.
@@ -96,6 +99,7 @@ test('after a promotion capture goes on from before it, and stops where the log 
   const news = await readFrom(after, { after: before, enough: 4 }, signal);
   assert.deepEqual(idsOf([...captured, ...news]), (await run(there, 'SELECT id FROM public.t')).flat().map(Number));
   assert.deepEqual(idsOf(news), [4, 5, 7, 8]);
+  assert.deepEqual(idsOf(await readFrom(either, { after: before, enough: 4 }, signal)), [4, 5, 7, 8]);
   const leads = news.at(-1)?.position;
   assert.ok(leads && timelineOf(leads) === 2);
   await refused(
