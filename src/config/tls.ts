@@ -3,22 +3,23 @@ import { z } from 'zod';
 import type { TlsPlan } from '../tls.ts';
 import { described } from './page.ts';
 
-const path = z.string().min(1).optional();
+/** One for each option: pages are kept by schema. */
+const path = () => z.string().min(1).optional();
 
 /** That `cert` and `key` go together is asked by `cross-check.ts`. */
 export const tls = z.strictObject({
-  ca: described(path, {
+  ca: described(path(), {
     says: 'File with the certificates (PEM) of those authorities that may vouch for the other end.',
     why: 'Without it, the public authorities that Node knows, and those of NODE_EXTRA_CA_CERTS. Files are read anew for each connection: a renewed one needs no restart.',
     right: 'a path, for example ./ca.pem',
     example: './ca.pem',
   }),
-  cert: described(path, {
+  cert: described(path(), {
     says: 'File with our own certificate (PEM), for an other end that asks who we are. It needs `key`.',
     right: 'a path, for example ./changeover.pem',
     example: './changeover.pem',
   }),
-  key: described(path, {
+  key: described(path(), {
     says: 'File with the key (PEM) of `cert`.',
     why: 'Readable for our user only. One with a passphrase is not read.',
     right: 'a path, for example ./changeover.key',

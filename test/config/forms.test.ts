@@ -41,6 +41,14 @@ test('durations and sizes read back as they were written', () => {
   assert.deepEqual(['', '5', 's', '-5s', '5 s s', '1e3s'].map(parseDurationMs), Array(6).fill(undefined));
 });
 
+test('no two options of one mapping say the same of themselves', () => {
+  const said = options().map(({ path, page }) => `${path.slice(0, -1).join('.')}: ${page.says}`);
+  assert.deepEqual(
+    said.filter((one, index) => said.indexOf(one) !== index),
+    [],
+  );
+});
+
 test("init's file loads, and taking away the # of its options changes nothing", () => {
   const { configuration, problems } = readConfiguration(template(), { env, folder });
   assert.deepEqual(problems, []);
