@@ -86,7 +86,17 @@ export interface RabbitPlan {
   /** May hold a password. */
   readonly url: string;
   readonly stream: string;
+  /** Undefined: in the open, unless the address says `amqps://`. */
+  readonly tls?: TlsPlan;
+  /** Undefined: as the address says. */
+  readonly login?: RabbitLogin;
   readonly retentionMs: number;
+}
+
+/** The password is a secret. */
+export interface RabbitLogin {
+  readonly user: string;
+  readonly password: string;
 }
 
 /** Where the keys are that the broker never sees. */

@@ -7,6 +7,8 @@ import { formatDurationMs, parseDurationMs } from './units.ts';
 
 type Mapping = Readonly<Record<string, unknown>>;
 
+const brokerKinds = ['nats', 'kafka', 'rabbitmq'];
+
 /** What is wrong between options that are each right. Works on the raw values, so that one bad option does not hide another. */
 export function crossCheck(tree: Tree): readonly Problem[] {
   const sites = mapping(tree, ['sites']);
@@ -16,7 +18,7 @@ export function crossCheck(tree: Tree): readonly Problem[] {
     ...addresses(tree, sites),
     ...encryption(tree, sites),
     ...brokers(tree),
-    ...natsLogin(tree),
+    ...logins(tree),
     ...seals(tree),
     ...tiers(tree),
     ...heartbeat(tree),
@@ -78,7 +80,7 @@ function encryption(tree: Tree, sites: Mapping | undefined): readonly Problem[] 
       : [];
   });
   const half = Object.keys(sites ?? {}).flatMap((name) => halves(tree, ['sites', name, 'tls']));
-  return [...twice, ...half, ...halves(tree, ['broker', 'nats', 'tls'])];
+  return [...twice, ...half, ...brokerKinds.flatMap((kind) => halves(tree, ['broker', kind, 'tls']))];
 }
 
 function halves(tree: Tree, path: Path): readonly Problem[] {
@@ -89,27 +91,32 @@ function halves(tree: Tree, path: Path): readonly Problem[] {
 }
 
 function brokers(tree: Tree): readonly Problem[] {
-  const given = ['nats', 'kafka', 'rabbitmq'].filter((kind) => mapping(tree, ['broker', kind]) !== undefined);
+  const given = brokerKinds.filter((kind) => mapping(tree, ['broker', kind]) !== undefined);
   return given
     .slice(1)
     .map((kind) => at(tree, ['broker', kind], 'key', `broker.${given[0]} is given already; one broker carries a lane`));
 }
 
-/** Two logins: one of them would be left out, and nobody would know which. */
-function natsLogin(tree: Tree): readonly Problem[] {
-  const path: Path = ['broker', 'nats'];
-  const nats = mapping(tree, path);
-  if (nats === undefined) return [];
-  if ((nats.user === undefined) !== (nats.password === undefined)) {
-    const [given, lacking] = nats.user === undefined ? ['password', 'user'] : ['user', 'password'];
-    return [at(tree, [...path, given], 'key', `is nothing without ${lacking}; write both`)];
-  }
-  const inAddress = typeof nats.servers === 'string' && nats.servers !== absent && nats.servers.includes('@');
-  const given = ['user', 'token', 'nkey', 'creds'].filter((key) => nats[key] !== undefined);
-  const [first, ...others] = inAddress ? ['servers', ...given] : given;
-  return others.map((key) =>
-    at(tree, [...path, key], 'key', `broker.nats.${first} holds a login already; keep one of the two`),
-  );
+/** Half a login, or two: one of them would be left out, and nobody would know which. */
+function logins(tree: Tree): readonly Problem[] {
+  return brokerKinds.flatMap((kind) => {
+    const path: Path = ['broker', kind];
+    const broker = mapping(tree, path);
+    if (broker === undefined) return [];
+    if ((broker.user === undefined) !== (broker.password === undefined)) {
+      const [given, lacking] = broker.user === undefined ? ['password', 'user'] : ['user', 'password'];
+      return [at(tree, [...path, given], 'key', `is nothing without ${lacking}; write both`)];
+    }
+    const holdsLogin = (key: string): boolean => {
+      const address = broker[key];
+      return typeof address === 'string' && /(^|\/\/|,)[^/]*@/.test(address);
+    };
+    const given = ['user', 'token', 'nkey', 'creds'].filter((key) => broker[key] !== undefined);
+    const [first, ...others] = [...['servers', 'url'].filter(holdsLogin), ...given];
+    return others.map((key) =>
+      at(tree, [...path, key], 'key', `broker.${kind}.${first} holds a login already; keep one of the two`),
+    );
+  });
 }
 
 /** Sealed by nothing would look like sealed. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { NatsLogin } from './configuration.ts';
+import { password, user } from './login.ts';
 import { described } from './page.ts';
 import { serversOf, streamName } from './stream.ts';
 import { tls } from './tls.ts';
@@ -31,18 +32,8 @@ export const nats = z.strictObject({
     right: 'a mapping like { ca: ./ca.pem }',
     example: '{ ca: ./ca.pem }',
   }),
-  user: described(z.string().min(1).optional(), {
-    says: 'The user that we log in as. It needs `password`.',
-    right: 'the name of a user',
-    example: 'changeover',
-  }),
-  password: described(secret.optional(), {
-    says: 'The password of `user`, apart from the addresses.',
-    why: 'Given so, its characters need no %40-like spelling.',
-    right: '"${NAME}", or { file: ./path } to read it from a file',
-    example: '{ file: ./nats.password }',
-    secret: true,
-  }),
+  user,
+  password,
   token: described(secret.optional(), {
     says: 'The token that we log in with.',
     right: '"${NAME}", or { file: ./path } to read it from a file',

@@ -58,7 +58,17 @@ function brokerOf(
     };
   }
   if (kafka) return { kind: 'kafka', bootstrap: serversOf(kafka.bootstrap), topic: kafka.topic, retentionMs: keep };
-  if (rabbitmq) return { kind: 'rabbitmq', url: rabbitmq.url, stream: rabbitmq.stream, retentionMs: keep };
+  if (rabbitmq) {
+    const { url, stream, tls, user, password } = rabbitmq;
+    return {
+      kind: 'rabbitmq',
+      url,
+      stream,
+      ...(tls && { tls: tlsPlanOf(tls, base) }),
+      ...(user !== undefined && password !== undefined && { login: { user, password } }),
+      retentionMs: keep,
+    };
+  }
   return { kind: 'log', folder: join(folder, 'log'), retentionMs: keep, retentionBytesMax: keep_at_most };
 }
 

@@ -2,7 +2,16 @@ import { stringify } from 'yaml';
 import { unreachable } from '../error.ts';
 import type { TlsPlan } from '../tls.ts';
 import { redactUrl } from './address.ts';
-import type { BrokerPlan, Configuration, MaskPlan, NatsLogin, NatsPlan, Objective, SealPlan } from './configuration.ts';
+import type {
+  BrokerPlan,
+  Configuration,
+  MaskPlan,
+  NatsLogin,
+  NatsPlan,
+  Objective,
+  RabbitPlan,
+  SealPlan,
+} from './configuration.ts';
 import { formatDurationMs, formatSizeBytes } from './units.ts';
 
 /** The plan as a file with every option in it and every secret as `***`. */
@@ -59,7 +68,7 @@ function writtenBroker(broker: BrokerPlan): object {
     case 'kafka':
       return { kafka: { bootstrap: broker.bootstrap.join(','), topic: broker.topic }, keep };
     case 'rabbitmq':
-      return { rabbitmq: { url: redactUrl(broker.url), stream: broker.stream }, keep };
+      return { rabbitmq: writtenRabbit(broker), keep };
     default:
       return unreachable(broker);
   }
@@ -70,6 +79,13 @@ const writtenNats = ({ servers, stream, tls, login }: NatsPlan): object => ({
   stream,
   ...(tls && { tls: writtenTls(tls) }),
   ...(login && writtenLogin(login)),
+});
+
+const writtenRabbit = ({ url, stream, tls, login }: RabbitPlan): object => ({
+  url: redactUrl(url),
+  stream,
+  ...(tls && { tls: writtenTls(tls) }),
+  ...(login && { user: login.user, password: '***' }),
 });
 
 const writtenTls = ({ serverName, ...paths }: TlsPlan): object => ({

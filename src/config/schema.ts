@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { addressFault, addressForm } from './address.ts';
 import { nats } from './nats.ts';
 import { described, type Page, pages } from './page.ts';
+import { rabbitmq } from './rabbitmq.ts';
 import { rule } from './rule.ts';
 import { seal } from './seal.ts';
 import { serversOf, streamName } from './stream.ts';
@@ -132,21 +133,6 @@ const kafka = z.strictObject({
   topic: streamName,
 });
 
-const rabbitmq = z.strictObject({
-  url: described(
-    z.string().refine(isRabbitUrl, { error: 'is no address of RabbitMQ; write amqp://user:password@host:5672/vhost' }),
-    {
-      says: 'Address of RabbitMQ, with user, password and virtual host. `amqps://` asks for TLS.',
-      why: 'The password does not belong in this file: take it from the environment with "${NAME}", or from a file.',
-      right: 'an address like amqp://user:password@host:5672/vhost, or { file: ./path } to read it from a file',
-      example: '"${RABBITMQ_URL}"',
-      required: true,
-      secret: true,
-    },
-  ),
-  stream: streamName,
-});
-
 const log = z.strictObject({
   log: described(z.string().min(1).prefault('./changeover-data'), {
     says: 'Folder of the embedded log and of everything else that we keep on disk. Relative paths start at this file.',
@@ -194,10 +180,6 @@ const log = z.strictObject({
     },
   ),
 });
-
-function isRabbitUrl(text: string): boolean {
-  return /^amqps?:$/.test(URL.parse(text)?.protocol ?? '');
-}
 
 const isHostAndPort = (server: string): boolean => /^(\[[0-9a-f:]+\]|[A-Za-z0-9._-]+):\d{1,5}$/i.test(server);
 

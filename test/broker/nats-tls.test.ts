@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { nkeys } from '@nats-io/transport-node';
 import { connectNats, type NatsPlace } from '../../src/broker/nats/connect.ts';
-import { openFindings } from '../../src/broker/nats/login.ts';
+import { openNatsFindings } from '../../src/broker/nats/login.ts';
 import { ChangeoverError, isCode } from '../../src/error.ts';
 import { type BrokerServer, openBrokerServer, skipReason } from '../servers/broker-server.ts';
 import { type Authority, type Certificate, openAuthority } from '../servers/certificates.ts';
@@ -85,7 +85,7 @@ suite('NATS over TLS', { timeout: 60_000, skip: skipReason(nats) }, () => {
 });
 
 test('check finds a server of NATS that is elsewhere and in the open', () => {
-  const checks = (server: string) => openFindings({ servers: [server], stream: 'shop' }).map(({ check }) => check);
+  const checks = (server: string) => openNatsFindings({ servers: [server], stream: 'shop' }).map(({ check }) => check);
   assert.deepEqual(checks('nats://broker.example.org:4222'), ['tls']);
   assert.deepEqual(checks('tls://broker.example.org:4222'), []);
   assert.deepEqual(checks('localhost'), []);

@@ -135,6 +135,25 @@ test('the TLS and the login of a broker are taken, and no secret is shown', () =
   assert.doesNotMatch(complaints('nkey: SUsecret'), /SUsecret/);
 });
 
+test('RabbitMQ takes TLS and a login as NATS does', () => {
+  const broker = (more: string, url = 'amqp://one/shop@x'): string =>
+    `${valid}broker: { rabbitmq: { url: "${url}", stream: shop, ${more} } }\n`;
+  const { configuration } = read(broker('tls: { ca: ./ca.pem, server_name: mq }, user: me, password: secret'));
+  assert.ok(configuration?.broker.kind === 'rabbitmq');
+  assert.deepEqual(configuration.broker.tls, { ca: '/srv/ca.pem', serverName: 'mq' });
+  assert.deepEqual(configuration.broker.login, { user: 'me', password: 'secret' });
+  const rendered = renderConfiguration(configuration);
+  assert.match(rendered, /ca: \/srv\/ca.pem\n +server_name: mq\n +user: me\n +password: "\*\*\*"/);
+  assert.doesNotMatch(rendered, /secret/);
+  const complaints = (text: string): string => complaintsAbout(text).join('\n');
+  assert.match(complaints(broker('user: me')), /broker.rabbitmq.user: is nothing without password; write both/);
+  assert.match(
+    complaints(broker('user: me, password: c', 'amqp://a:b,c@one')),
+    /broker.rabbitmq.user: broker.rabbitmq.url holds a login already/,
+  );
+  assert.match(complaints(broker('tls: { key: a }')), /broker.rabbitmq.tls.key: is nothing without cert; write both/);
+});
+
 /** What is done to the valid file -> what is said about it. */
 const slips: readonly (readonly [string, (text: string) => string, readonly string[]])[] = [
   ['an unknown key', (text) => `${text}hartbeat: 5s\n`, ['6:1 hartbeat: is not known here; did you mean heartbeat?']],

@@ -2,7 +2,7 @@ import type { StreamConfig } from '@nats-io/jetstream';
 import type { Finding } from '../../finding.ts';
 import type { BrokerInspector } from '../broker.ts';
 import { connectNats, isNotFound, type Nats, type NatsPlace, natsFailure } from './connect.ts';
-import { openFindings } from './login.ts';
+import { openNatsFindings } from './login.ts';
 
 export interface NatsInspectorOptions extends NatsPlace {
   /** Entries are wanted back for so long, at the least. */
@@ -17,7 +17,7 @@ export async function openNatsInspector(options: NatsInspectorOptions): Promise<
     async check() {
       const config = await configOf(nats, stream);
       const version = nats.connection.info?.version ?? '';
-      return [...openFindings(options), ...natsFindings({ config, version, ...options })];
+      return [...openNatsFindings(options), ...natsFindings({ config, version, ...options })];
     },
     /** The settings that an operator gave it stay. */
     async forget() {

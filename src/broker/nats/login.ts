@@ -1,7 +1,8 @@
 import { type Authenticator, credsAuthenticator, nkeyAuthenticator } from '@nats-io/transport-node';
 import { unreachable } from '../../error.ts';
 import type { Finding } from '../../finding.ts';
-import { isRemote, type TlsOptions, type TlsPlan, tlsOptions } from '../../tls.ts';
+import { type TlsOptions, tlsOptions } from '../../tls.ts';
+import { type Addressed, openFindings } from '../in-the-open.ts';
 import type { NatsPlace } from './connect.ts';
 
 /** Secrets, but for the user. */
@@ -12,12 +13,7 @@ export type NatsLogin =
   | { readonly kind: 'creds'; readonly creds: string };
 
 /** One server of a place, and how it is spoken to. */
-export interface NatsTarget {
-  /** With its port, where it has one. */
-  readonly host: string;
-  /** The host alone: what its certificate must carry. */
-  readonly name: string;
-  readonly tls?: TlsPlan;
+export interface NatsTarget extends Addressed {
   readonly login?: NatsLogin;
 }
 
@@ -61,18 +57,8 @@ export function loginOptions(login: NatsLogin | undefined): LoginOptions | undef
   }
 }
 
-/** A network that somebody else can listen to is found before it is used. */
-export function openFindings(place: NatsPlace): readonly Finding[] {
-  const open = targetsOf(place).filter(({ tls, name }) => !tls && isRemote(name));
-  if (open.length === 0) return [];
-  const hosts = open.map(({ host }) => host).join(', ');
-  return [
-    {
-      severity: 'warning',
-      check: 'tls',
-      site: 'broker',
-      message: `What passes between here and NATS at ${hosts} goes in the open, the login too`,
-      cure: '# in nats-server.conf:\ntls { cert_file: "...", key_file: "..." }\n# in changeover.yaml, at broker.nats:\ntls: { ca: ./ca.pem }',
-    },
-  ];
-}
+export const openNatsFindings = (place: NatsPlace): readonly Finding[] =>
+  openFindings('NATS', {
+    targets: targetsOf(place),
+    cure: '# in nats-server.conf:\ntls { cert_file: "...", key_file: "..." }\n# in changeover.yaml, at broker.nats:\ntls: { ca: ./ca.pem }',
+  });

@@ -48,7 +48,8 @@ export interface RabbitWriterPlace extends RabbitPlace {
   readonly settleMs?: number;
 }
 
-/** Throws BROKER_LOCKED while another writer is at work, BROKER_UNREACHABLE, BROKER_LOGIN_REFUSED, BROKER_UNSUITABLE. */
+/** Throws BROKER_LOCKED while another writer is at work, BROKER_UNREACHABLE, BROKER_LOGIN_REFUSED, BROKER_TLS_REFUSED,
+ *  BROKER_UNSUITABLE. */
 export async function openRabbitBroker(place: RabbitWriterPlace, signal: AbortSignal): Promise<Broker> {
   const carrier = new RabbitCarrier(await connectRabbit(place), place.stream);
   try {
@@ -61,7 +62,8 @@ export async function openRabbitBroker(place: RabbitWriterPlace, signal: AbortSi
   return openCarriedBroker(carrier, signal);
 }
 
-/** Throws BROKER_EMPTY when there is no stream yet, BROKER_UNREACHABLE, BROKER_LOGIN_REFUSED, BROKER_UNSUITABLE. */
+/** Throws BROKER_EMPTY when there is no stream yet, BROKER_UNREACHABLE, BROKER_LOGIN_REFUSED, BROKER_TLS_REFUSED,
+ *  BROKER_UNSUITABLE. */
 export async function openRabbitReader(place: RabbitPlace, signal: AbortSignal): Promise<CarriedReader> {
   return openCarriedReader(new RabbitCarrier(await connectRabbit(place), place.stream), signal);
 }

@@ -1,23 +1,32 @@
 import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
 import { ChangeoverError, type Code } from '../../error.ts';
+import { type TlsPlan, tlsOptions, tlsRefusal } from '../../tls.ts';
+import { type RabbitLogin, targetOf } from './login.ts';
 
 export interface RabbitPlace {
   /** As `amqp://user:password@host:5672/vhost`. */
   readonly url: string;
   readonly stream: string;
+  /** Undefined: in the open, unless the address says `amqps://`. */
+  readonly tls?: TlsPlan;
+  /** Undefined: as the address says. */
+  readonly login?: RabbitLogin;
 }
 
 /** A peer that says nothing for two or three times as long is given up, on either side. */
 export const heartbeatSeconds = 4;
 const connectMsMax = 5000;
 
-/** Throws BROKER_UNREACHABLE, BROKER_LOGIN_REFUSED. */
-export async function connectRabbit({ url, stream }: RabbitPlace): Promise<ChannelModel> {
-  const { connect } = await import('amqplib');
-  const address = new URL(url);
-  address.searchParams.set('heartbeat', String(heartbeatSeconds));
+/** Throws BROKER_UNREACHABLE, BROKER_LOGIN_REFUSED, BROKER_TLS_REFUSED, CONFIG_UNREADABLE. */
+export async function connectRabbit(place: RabbitPlace): Promise<ChannelModel> {
+  const { connect, credentials } = await import('amqplib');
+  const { url, host, name, tls } = targetOf(place);
+  url.searchParams.set('heartbeat', String(heartbeatSeconds));
+  const { login, stream } = place;
   try {
-    const connection = await connect(address.href, {
+    const connection = await connect(url.href, {
+      ...(tls && (await tlsOptions({ serverName: name, ...tls }))),
+      ...(login && { credentials: credentials.plain(login.user, login.password) }),
       timeout: connectMsMax,
       clientProperties: { connection_name: `changeover ${stream}` },
     });
@@ -25,7 +34,7 @@ export async function connectRabbit({ url, stream }: RabbitPlace): Promise<Chann
     connection.on('error', () => undefined);
     return connection;
   } catch (error) {
-    throw rabbitFailure(error, `Connecting to RabbitMQ at ${address.host}`);
+    throw rabbitFailure(error, `Connecting to RabbitMQ at ${host}`);
   }
 }
 
@@ -104,6 +113,8 @@ const isNotUp = (error: unknown): boolean =>
 /** Puts what the client threw into the closed table. */
 export function rabbitFailure(error: unknown, doing: string): ChangeoverError {
   if (error instanceof ChangeoverError) return error;
+  const refusal = tlsRefusal('BROKER_TLS_REFUSED', error, doing);
+  if (refusal) return refusal;
   const message = error instanceof Error ? error.message : String(error);
   const code = isMissing(error)
     ? 'BROKER_EMPTY'

@@ -3,20 +3,22 @@ import type { Finding } from '../../finding.ts';
 import type { BrokerInspector } from '../broker.ts';
 import { isThere } from './carrier.ts';
 import { connectRabbit, openLine, type RabbitPlace, rabbitFailure, replyOf } from './connect.ts';
+import { openRabbitFindings } from './login.ts';
 
 export interface RabbitInspectorOptions extends RabbitPlace {
   /** Entries are wanted back for so long, at the least. */
   readonly keepMs: number;
 }
 
-/** Throws BROKER_UNREACHABLE, BROKER_LOGIN_REFUSED. */
+/** Throws BROKER_UNREACHABLE, BROKER_LOGIN_REFUSED, BROKER_TLS_REFUSED. */
 export async function openRabbitInspector(options: RabbitInspectorOptions): Promise<BrokerInspector> {
   const connection = await connectRabbit(options);
   const { stream, keepMs } = options;
   return {
     async check() {
       try {
-        return rabbitFindings({ stream, keepMs, ...(await factsOf(connection, stream)) });
+        const facts = await factsOf(connection, stream);
+        return [...openRabbitFindings(options), ...rabbitFindings({ stream, keepMs, ...facts })];
       } catch (error) {
         throw rabbitFailure(error, `Looking at stream ${stream} of RabbitMQ`);
       }
