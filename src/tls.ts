@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { type ConnectionOptions, checkServerIdentity } from 'node:tls';
@@ -39,6 +40,25 @@ export async function tlsOptions({ ca, cert, key, serverName }: TlsPlan): Promis
       checkServerIdentity: (_host, certificate) => checkServerIdentity(serverName, certificate),
     }),
   };
+}
+
+/** For a client that connects again by itself: the options read their files anew whenever they are copied, as Node does for each
+ *  connection. A file that cannot be read then counts as it was before. Throws CONFIG_UNREADABLE where one cannot be read now. */
+export async function lastingTlsOptions(plan: TlsPlan): Promise<TlsOptions> {
+  const options = await tlsOptions(plan);
+  for (const name of ['ca', 'cert', 'key'] as const) {
+    const path = plan[name];
+    let text = options[name];
+    if (path === undefined) continue;
+    const get = (): string | undefined => {
+      try {
+        text = readFileSync(path, 'utf8');
+      } catch {}
+      return text;
+    };
+    Object.defineProperty(options, name, { enumerable: true, get });
+  }
+  return options;
 }
 
 async function textOf(path: string): Promise<string> {

@@ -78,7 +78,18 @@ export interface KafkaPlan {
   readonly kind: 'kafka';
   readonly bootstrap: readonly string[];
   readonly topic: string;
+  /** Undefined: in the open. */
+  readonly tls?: TlsPlan;
+  /** Undefined: as nobody. */
+  readonly login?: KafkaLogin;
   readonly retentionMs: number;
+}
+
+/** The password is a secret. */
+export interface KafkaLogin {
+  readonly mechanism: 'scram-sha-512' | 'scram-sha-256' | 'plain';
+  readonly user: string;
+  readonly password: string;
 }
 
 export interface RabbitPlan {

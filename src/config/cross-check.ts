@@ -107,6 +107,8 @@ function logins(tree: Tree): readonly Problem[] {
       const [given, lacking] = broker.user === undefined ? ['password', 'user'] : ['user', 'password'];
       return [at(tree, [...path, given], 'key', `is nothing without ${lacking}; write both`)];
     }
+    if (broker.mechanism !== undefined && broker.user === undefined)
+      return [at(tree, [...path, 'mechanism'], 'key', 'is nothing without user; write both')];
     const holdsLogin = (key: string): boolean => {
       const address = broker[key];
       return typeof address === 'string' && /(^|\/\/|,)[^/]*@/.test(address);

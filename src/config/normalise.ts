@@ -57,7 +57,17 @@ function brokerOf(
       retentionMs: keep,
     };
   }
-  if (kafka) return { kind: 'kafka', bootstrap: serversOf(kafka.bootstrap), topic: kafka.topic, retentionMs: keep };
+  if (kafka) {
+    const { bootstrap, topic, tls, mechanism = 'scram-sha-512', user, password } = kafka;
+    return {
+      kind: 'kafka',
+      bootstrap: serversOf(bootstrap),
+      topic,
+      ...(tls && { tls: tlsPlanOf(tls, base) }),
+      ...(user !== undefined && password !== undefined && { login: { mechanism, user, password } }),
+      retentionMs: keep,
+    };
+  }
   if (rabbitmq) {
     const { url, stream, tls, user, password } = rabbitmq;
     return {

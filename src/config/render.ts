@@ -5,6 +5,7 @@ import { redactUrl } from './address.ts';
 import type {
   BrokerPlan,
   Configuration,
+  KafkaPlan,
   MaskPlan,
   NatsLogin,
   NatsPlan,
@@ -66,7 +67,7 @@ function writtenBroker(broker: BrokerPlan): object {
     case 'nats':
       return { nats: writtenNats(broker), keep };
     case 'kafka':
-      return { kafka: { bootstrap: broker.bootstrap.join(','), topic: broker.topic }, keep };
+      return { kafka: writtenKafka(broker), keep };
     case 'rabbitmq':
       return { rabbitmq: writtenRabbit(broker), keep };
     default:
@@ -79,6 +80,13 @@ const writtenNats = ({ servers, stream, tls, login }: NatsPlan): object => ({
   stream,
   ...(tls && { tls: writtenTls(tls) }),
   ...(login && writtenLogin(login)),
+});
+
+const writtenKafka = ({ bootstrap, topic, tls, login }: KafkaPlan): object => ({
+  bootstrap: bootstrap.join(','),
+  topic,
+  ...(tls && { tls: writtenTls(tls) }),
+  ...(login && { ...login, password: '***' }),
 });
 
 const writtenRabbit = ({ url, stream, tls, login }: RabbitPlan): object => ({

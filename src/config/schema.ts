@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { addressFault, addressForm } from './address.ts';
+import { kafka } from './kafka.ts';
 import { nats } from './nats.ts';
 import { described, type Page, pages } from './page.ts';
 import { rabbitmq } from './rabbitmq.ts';
 import { rule } from './rule.ts';
 import { seal } from './seal.ts';
-import { serversOf, streamName } from './stream.ts';
 import { tls } from './tls.ts';
 import { durationForm, parseDurationMs, parseSizeBytes, sizeForm } from './units.ts';
 
@@ -118,21 +118,6 @@ const objective = z.strictObject({
   ),
 });
 
-const kafka = z.strictObject({
-  bootstrap: described(
-    z.string().refine((text) => serversOf(text).every(isHostAndPort), {
-      error: 'is no address of Kafka; write host:9092, several with commas between them',
-    }),
-    {
-      says: 'Addresses of some brokers of the cluster, with commas between them; they tell the others.',
-      right: 'an address like kafka-1:9092',
-      example: '"kafka-1:9092,kafka-2:9092"',
-      required: true,
-    },
-  ),
-  topic: streamName,
-});
-
 const log = z.strictObject({
   log: described(z.string().min(1).prefault('./changeover-data'), {
     says: 'Folder of the embedded log and of everything else that we keep on disk. Relative paths start at this file.',
@@ -180,8 +165,6 @@ const log = z.strictObject({
     },
   ),
 });
-
-const isHostAndPort = (server: string): boolean => /^(\[[0-9a-f:]+\]|[A-Za-z0-9._-]+):\d{1,5}$/i.test(server);
 
 /** The file as it is written; `load.ts` turns it into a Configuration. */
 export const fileSchema = z.strictObject({

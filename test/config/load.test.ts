@@ -154,6 +154,25 @@ test('RabbitMQ takes TLS and a login as NATS does', () => {
   assert.match(complaints(broker('tls: { key: a }')), /broker.rabbitmq.tls.key: is nothing without cert; write both/);
 });
 
+test('Kafka takes TLS, and a login with its mechanism', () => {
+  const broker = (more: string): string =>
+    `${valid}broker: { kafka: { bootstrap: "one:9092", topic: shop, ${more} } }\n`;
+  const { configuration } = read(broker('tls: { ca: ./ca.pem }, user: me, password: secret, mechanism: plain'));
+  assert.ok(configuration?.broker.kind === 'kafka');
+  assert.deepEqual(configuration.broker.tls, { ca: '/srv/ca.pem' });
+  assert.deepEqual(configuration.broker.login, { mechanism: 'plain', user: 'me', password: 'secret' });
+  const rendered = renderConfiguration(configuration);
+  assert.match(rendered, /ca: \/srv\/ca.pem\n +mechanism: plain\n +user: me\n +password: "\*\*\*"/);
+  assert.doesNotMatch(rendered, /secret/);
+  const { configuration: shorter } = read(broker('user: me, password: secret'));
+  assert.ok(shorter?.broker.kind === 'kafka');
+  assert.equal(shorter.broker.login?.mechanism, 'scram-sha-512');
+  const complaints = (more: string): string => complaintsAbout(broker(more)).join('\n');
+  assert.match(complaints('mechanism: plain'), /broker.kafka.mechanism: is nothing without user; write both/);
+  assert.match(complaints('user: me'), /broker.kafka.user: is nothing without password; write both/);
+  assert.match(complaints('tls: { cert: a }'), /broker.kafka.tls.cert: is nothing without key; write both/);
+});
+
 /** What is done to the valid file -> what is said about it. */
 const slips: readonly (readonly [string, (text: string) => string, readonly string[]])[] = [
   ['an unknown key', (text) => `${text}hartbeat: 5s\n`, ['6:1 hartbeat: is not known here; did you mean heartbeat?']],

@@ -34,7 +34,7 @@ const recordSettings = {
 };
 const noteSettings = { 'cleanup.policy': 'compact', 'segment.ms': '3600000' };
 
-/** Throws BROKER_LOCKED while another writer is at work, BROKER_UNREACHABLE, BROKER_LOGIN_REFUSED. */
+/** Throws BROKER_LOCKED while another writer is at work, BROKER_UNREACHABLE, BROKER_LOGIN_REFUSED, BROKER_TLS_REFUSED. */
 export async function openKafkaBroker(place: KafkaPlace, signal: AbortSignal): Promise<Broker> {
   const carrier = new KafkaCarrier(await kafkaClients(place), place.topic);
   try {
@@ -47,7 +47,7 @@ export async function openKafkaBroker(place: KafkaPlace, signal: AbortSignal): P
   return openCarriedBroker(carrier, signal);
 }
 
-/** Throws BROKER_EMPTY when there is no topic yet, BROKER_UNREACHABLE, BROKER_LOGIN_REFUSED. */
+/** Throws BROKER_EMPTY when there is no topic yet, BROKER_UNREACHABLE, BROKER_LOGIN_REFUSED, BROKER_TLS_REFUSED. */
 export async function openKafkaReader(place: KafkaPlace, signal: AbortSignal): Promise<CarriedReader> {
   return openCarriedReader(new KafkaCarrier(await kafkaClients(place), place.topic), signal);
 }

@@ -3,6 +3,7 @@ import type { Finding } from '../../finding.ts';
 import type { BrokerInspector } from '../broker.ts';
 import { notesOf } from './carrier.ts';
 import { type KafkaPlace, kafkaClients, kafkaFailure } from './connect.ts';
+import { openKafkaFindings } from './login.ts';
 import { isThere, makeTopic, settingsOf } from './topic.ts';
 
 export interface KafkaInspectorOptions extends KafkaPlace {
@@ -10,14 +11,15 @@ export interface KafkaInspectorOptions extends KafkaPlace {
   readonly keepMs: number;
 }
 
-/** Throws BROKER_UNREACHABLE, BROKER_LOGIN_REFUSED when it is asked. */
+/** Throws BROKER_TLS_REFUSED, and BROKER_UNREACHABLE and BROKER_LOGIN_REFUSED at the latest when it is asked. */
 export async function openKafkaInspector(options: KafkaInspectorOptions): Promise<BrokerInspector> {
   const { topic, keepMs } = options;
   const admin = (await kafkaClients(options)).admin();
   return {
     async check() {
       try {
-        return kafkaFindings({ topic, keepMs, ...(await factsOf(admin, topic)) });
+        const facts = await factsOf(admin, topic);
+        return [...openKafkaFindings(options), ...kafkaFindings({ topic, keepMs, ...facts })];
       } catch (error) {
         throw kafkaFailure(error, `Looking at topic ${topic} of Kafka`);
       }
