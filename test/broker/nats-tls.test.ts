@@ -9,6 +9,7 @@ import { ChangeoverError, isCode } from '../../src/error.ts';
 import { type BrokerServer, openBrokerServer, skipReason } from '../servers/broker-server.ts';
 import { type Authority, type Certificate, openAuthority } from '../servers/certificates.ts';
 import { nats } from '../servers/nats.ts';
+import { makeOperator } from '../servers/nats-operator.ts';
 
 suite('NATS over TLS', { timeout: 60_000, skip: skipReason(nats) }, () => {
   let authority: Authority;
@@ -64,6 +65,31 @@ suite('NATS over TLS', { timeout: 60_000, skip: skipReason(nats) }, () => {
     assert.match(await refused(open, { tls }), /has no TLS/);
   });
 
+  test('a server that asks who we are lets in our certificate, and neither none nor one of a foreign authority', async () => {
+    const { ca } = authority;
+    const certificate = await authority.issue('server', ['IP:127.0.0.1']);
+    await using server = await tlsServer(certificate, '--tlsverify', '--tlscacert', ca);
+    await letIn(server, { tls: { ca, ...(await authority.issue('changeover', ['DNS:changeover'])) } });
+    // What it says is lost sometimes, and each time has to be heard.
+    for (let time = 0; time < 10; time += 1)
+      assert.match(await refused(server, { tls: { ca } }), /handshake of TLS failed/);
+    const stranger = await foreign.issue('changeover', ['DNS:changeover']);
+    assert.match(await refused(server, { tls: { ca, ...stranger } }), /handshake of TLS failed/);
+  });
+
+  test('creds log a user of an account in, and neither one of a foreign operator nor one whose time is over', async () => {
+    const tls = { ca: authority.ca };
+    const [operator, other] = [makeOperator(), makeOperator()];
+    const config = join(authority.folder, 'operator.conf');
+    await writeFile(config, operator.config);
+    const certificate = await authority.issue('server', ['IP:127.0.0.1']);
+    await using server = await tlsServer(certificate, '--config', config);
+    const letInBy = (creds: string) => letIn(server, { tls, login: { kind: 'creds', creds } });
+    await letInBy(operator.creds());
+    for (const creds of [other.creds(), operator.creds(-60), withoutSeed(operator.creds())])
+      await assert.rejects(letInBy(creds), (error) => isCode(error, 'BROKER_LOGIN_REFUSED'));
+  });
+
   test('a token and an nkey log us in, and others do not', async () => {
     const tls = { ca: authority.ca };
     const certificate = await authority.issue('server', ['IP:127.0.0.1']);
@@ -83,6 +109,9 @@ suite('NATS over TLS', { timeout: 60_000, skip: skipReason(nats) }, () => {
     await assert.rejects(letIn(byKey, { tls, login: { kind: 'nkey', seed: torn } }), isRefused);
   });
 });
+
+/** As a file that was cut. */
+const withoutSeed = (creds: string): string => creds.replace(/SU[A-Z2-7]+/, 'SU');
 
 test('check finds a server of NATS that is elsewhere and in the open', () => {
   const checks = (server: string) => openNatsFindings({ servers: [server], stream: 'shop' }).map(({ check }) => check);

@@ -2,6 +2,7 @@ import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { ChangeoverError, type Code } from '../../error.ts';
 import { type TlsPlan, tlsRefusal } from '../../tls.ts';
+import { saidAgainst } from './handshake.ts';
 import { loginOptions, type NatsLogin, type NatsTarget, targetsOf, tlsOf } from './login.ts';
 
 export interface NatsPlace {
@@ -35,7 +36,7 @@ export async function connectNats(place: NatsPlace): Promise<Nats> {
     try {
       return await connectTo(target, place.stream);
     } catch (error) {
-      failures.push(connectFailure(error, target));
+      failures.push(await connectFailure(error, target));
     }
   }
   // What does not go away by itself is told before a server that may come back.
@@ -43,15 +44,20 @@ export async function connectNats(place: NatsPlace): Promise<Nats> {
   throw failures.find(({ code }) => code !== 'BROKER_UNREACHABLE') ?? first ?? natsFailure('no server', 'Connecting');
 }
 
-function connectFailure(error: unknown, { host, tls }: NatsTarget): ChangeoverError {
+async function connectFailure(error: unknown, target: NatsTarget): Promise<ChangeoverError> {
+  const { host, tls } = target;
   const doing = `Connecting to NATS at ${host}`;
   if (tls && isWithoutTls(error))
     return new ChangeoverError('BROKER_TLS_REFUSED', `${doing}: it has no TLS`, {
       hint: 'Turn on tls in nats-server.conf of that server. Nothing was sent in the open.',
       cause: error,
     });
-  return natsFailure(error, doing);
+  const refusal = tls && isHungUp(error) && tlsRefusal('BROKER_TLS_REFUSED', await saidAgainst(target), doing);
+  return refusal || natsFailure(error, doing);
 }
+
+const isHungUp = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
 
 /** The client gives it no code. A wording that is not known ends as BROKER_UNREACHABLE, and never in the open. */
 const isWithoutTls = (error: unknown): boolean =>

@@ -14,6 +14,7 @@ export type NatsLogin =
 
 /** One server of a place, and how it is spoken to. */
 export interface NatsTarget extends Addressed {
+  readonly port: number;
   readonly login?: NatsLogin;
 }
 
@@ -22,8 +23,9 @@ export function targetsOf({ servers, tls, login }: NatsPlace): readonly NatsTarg
   const urls = servers.map((server) => new URL(server.includes('://') ? server : `nats://${server}`));
   const plan = tls ?? (urls.some(({ protocol }) => protocol === 'tls:') ? {} : undefined);
   const known = login ?? urls.map(loginIn).find(Boolean);
-  return urls.map(({ host, hostname }) => ({
+  return urls.map(({ host, hostname, port }) => ({
     host,
+    port: Number(port || 4222),
     name: hostname.replace(/^\[|\]$/g, ''),
     ...(plan && { tls: plan }),
     ...(known && { login: known }),
