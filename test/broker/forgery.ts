@@ -2,13 +2,16 @@ import { cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Broker, BrokerReader, Entry } from '../../src/broker/broker.ts';
 import { verifyCarried } from '../../src/broker/carried-verify.ts';
+import { kafkaClients } from '../../src/broker/kafka/connect.ts';
+import { makeTopic } from '../../src/broker/kafka/topic.ts';
 import type { KeyRing } from '../../src/broker/key-ring.ts';
 import { openLogReader } from '../../src/broker/log/reader.ts';
 import { verifyLog } from '../../src/broker/log/verify.ts';
 import { openLogBroker } from '../../src/broker/log/writer.ts';
-import { openNatsBroker, openNatsReader } from '../../src/broker/nats/carrier.ts';
 import { connectNats } from '../../src/broker/nats/connect.ts';
 import { pack } from '../../src/broker/pack.ts';
+import { openRabbitBroker } from '../../src/broker/rabbitmq/carrier.ts';
+import { connectRabbit, openConfirmedLine } from '../../src/broker/rabbitmq/connect.ts';
 import { emptyState, encodeRecord } from '../../src/broker/record.ts';
 import { OpeningKeys } from '../../src/broker/seal/data-keys.ts';
 import { Opener } from '../../src/broker/seal/open.ts';
@@ -17,9 +20,15 @@ import { openSealedBroker } from '../../src/broker/seal/writer.ts';
 import type { Batch } from '../../src/change/change.ts';
 import { encodeBatch } from '../../src/change/codec.ts';
 import { type Epoch, offset } from '../../src/change/position.ts';
-import { type BrokerServer, openBrokerServer } from '../servers/broker-server.ts';
+import type { Adapter, StreamPlace } from '../conformance/broker-server.ts';
+import { type Kind, openBrokerServer } from '../servers/broker-server.ts';
+import { kafka } from '../servers/kafka.ts';
 import { nats } from '../servers/nats.ts';
+import { rabbitmq } from '../servers/rabbitmq.ts';
 import { temporaryFolder } from './folder.ts';
+import { adapter as kafkaAdapter } from './kafka-adapter.ts';
+import { adapter as natsAdapter } from './nats-adapter.ts';
+import { adapter as rabbitAdapter } from './rabbitmq-adapter.ts';
 
 /* Brokers in the hands of somebody who holds no key, and can do everything else: what is forged here has every checksum, every hash of the
    broker's own and every number right. */
@@ -128,22 +137,29 @@ export async function hostileLog(signal: AbortSignal): Promise<HostileBroker> {
   };
 }
 
-/** NATS, in the hands of somebody who may publish to every subject and remove every stream. */
-export async function hostileNats(signal: AbortSignal): Promise<HostileBroker> {
+/** What somebody does there who needs no adapter of ours. */
+interface Hands {
+  readonly kind: Kind;
+  readonly adapter: Adapter;
+  /** A stream of these records, made by a producer of its own. */
+  readonly put: (place: StreamPlace, records: readonly Buffer[]) => Promise<void>;
+}
+
+/** A server in the hands of somebody who may write to every stream of it, and remove each. */
+async function hostileServer({ kind, adapter, put }: Hands, signal: AbortSignal): Promise<HostileBroker> {
   const opened = new AsyncDisposableStack();
-  const server: BrokerServer = opened.use(await openBrokerServer(nats));
+  const { port } = opened.use(await openBrokerServer(kind));
   let streams = 0;
-  const placeOf = (name: string) => ({ servers: [`nats://127.0.0.1:${server.port}`], stream: name });
-  const stored = async (name: string): Promise<Stored> => {
-    const place = placeOf(name);
-    const openReader = () => openNatsReader(place, signal);
+  const newPlace = (): StreamPlace => ({ port, stream: `s${(streams += 1)}` });
+  const stored = async (place: StreamPlace): Promise<Stored> => {
+    const openReader = () => adapter.openReader(place, signal);
     await using raw = await openReader();
     return {
       stream: raw.stream,
       entries: await all(raw, signal),
-      now: () => stored(name),
+      now: () => stored(place),
       async writer(ring) {
-        const broker = await openNatsBroker(place, signal);
+        const broker = await adapter.openWriter(place, signal);
         return openSealedBroker({ broker, openReader, ring }, signal);
       },
       reader: async (ring) => openSealedReader(await openReader(), ring),
@@ -156,24 +172,80 @@ export async function hostileNats(signal: AbortSignal): Promise<HostileBroker> {
   };
   return {
     async begun() {
-      const name = `s${(streams += 1)}`;
+      const place = newPlace();
       {
-        await using _begun = await openNatsBroker(placeOf(name), signal);
+        await using _begun = await adapter.openWriter(place, signal);
       }
-      return stored(name);
+      return stored(place);
     },
     async forged({ stream }, entries) {
-      const name = `s${(streams += 1)}`;
-      await using admin = await connectNats(placeOf(name));
-      const subject = `changeover.${name}.records`;
-      await admin.manager.streams.add({ name, subjects: [subject] });
+      const place = newPlace();
       const term = 1;
       const claim = encodeRecord({ kind: 'claim', stream, term, before: emptyState, writer: 'the forger' });
       const packed = entries.map(({ epoch, batch }) => ({ epoch, end: batch.end, payload: encodeBatch(batch) }));
       const { records } = pack(packed, { stream, term, before: emptyState, recordBytesMax: 500_000 });
-      for (const record of [claim, ...records]) await admin.client.publish(subject, record);
-      return stored(name);
+      await put(place, [claim, ...records]);
+      return stored(place);
     },
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
+
+export const hostileNats = (signal: AbortSignal): Promise<HostileBroker> =>
+  hostileServer(
+    {
+      kind: nats,
+      adapter: natsAdapter,
+      async put({ port, stream }, records) {
+        await using admin = await connectNats({ servers: [`nats://127.0.0.1:${port}`], stream });
+        const subject = `changeover.${stream}.records`;
+        await admin.manager.streams.add({ name: stream, subjects: [subject] });
+        for (const record of records) await admin.client.publish(subject, record);
+      },
+    },
+    signal,
+  );
+
+export const hostileKafka = (signal: AbortSignal): Promise<HostileBroker> =>
+  hostileServer(
+    {
+      kind: kafka,
+      adapter: kafkaAdapter,
+      async put({ port, stream: topic }, records) {
+        const clients = await kafkaClients({ bootstrap: [`127.0.0.1:${port}`], topic });
+        await using opened = new AsyncDisposableStack();
+        const admin = opened.adopt(clients.admin(), (one) => one.close());
+        const producer = opened.adopt(clients.producer(), (one) => one.close());
+        await makeTopic(admin, topic, {});
+        for (const value of records) await producer.send({ messages: [{ topic, partition: 0, value }] });
+      },
+    },
+    signal,
+  );
+
+const rabbitAt = (port: number, stream: string) => ({
+  url: `amqp://guest:guest@127.0.0.1:${port}`,
+  stream,
+  keepMs: 0,
+});
+
+export const hostileRabbit = (signal: AbortSignal): Promise<HostileBroker> =>
+  hostileServer(
+    {
+      kind: rabbitmq,
+      adapter: {
+        ...rabbitAdapter,
+        // Nobody kills it: it need not settle.
+        openWriter: ({ port, stream }, until) => openRabbitBroker({ ...rabbitAt(port, stream), settleMs: 0 }, until),
+      },
+      async put({ port, stream }, records) {
+        await using opened = new AsyncDisposableStack();
+        const connection = opened.adopt(await connectRabbit(rabbitAt(port, stream)), (one) => one.close());
+        const { channel } = opened.use(await openConfirmedLine(connection));
+        await channel.assertQueue(stream, { durable: true, arguments: { 'x-queue-type': 'stream' } });
+        for (const record of records) channel.sendToQueue(stream, record);
+        await channel.waitForConfirms();
+      },
+    },
+    signal,
+  );
