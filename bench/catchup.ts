@@ -8,7 +8,7 @@ import type { Agent, Lane } from './changeover.ts';
 import { type Native, publication } from './native.ts';
 import { dropSlot, type Pair, primaryDatabase } from './pair.ts';
 import { cpuMsOfServer, total } from './processor.ts';
-import { changesPerTransaction, digest, pulse, setPulse, tables, work } from './workload.ts';
+import { digest, pulse, setPulse, tables, type Workload } from './workload.ts';
 
 /** How often a secondary is asked whether it is there: often against the seconds that are measured. */
 const pollMs = 2;
@@ -53,10 +53,11 @@ export interface CatchUp {
 }
 
 export interface CatchUpOptions {
-  readonly changes: number;
-  readonly scale: number;
-  /** Number of the round; 0 for the one that is not counted. */
+  readonly workload: Workload;
+  /** Number of the round: the order of the ways hangs on it. */
   readonly round: number;
+  /** What its pulse is: more than that of any before it. */
+  readonly number: number;
   /** Where to put profiles of the agent; undefined for none. */
   readonly profiles: string | undefined;
 }
@@ -68,18 +69,16 @@ export const firstPulse = 1;
 /** One round: all of them start from the same place and get the same WAL, one after the other. Throws when a secondary differs. */
 export async function catchUp(it: CatchUp, options: CatchUpOptions, signal: AbortSignal): Promise<Round> {
   const { pair, primary, agent } = it;
-  const { changes, scale, round } = options;
+  const { workload, round, number } = options;
   await startTogether(it);
   await primary.rows(`SELECT pg_catalog.pg_create_logical_replication_slot('${slotOfBare}', 'pgoutput')`);
   const begin = await walEnd(primary);
   const startedAt = performance.now();
-  const transactions = Math.ceil(changes / changesPerTransaction);
-  await work(() => pair.open(pair.primary, primaryDatabase), { transactions, scale });
+  await workload.work(() => pair.open(pair.primary, primaryDatabase));
   const workMs = performance.now() - startedAt;
   const end = await walEnd(primary);
-  const number = firstPulse + 1 + round;
   await setPulse(primary, number);
-  const truth = await digest(primary);
+  const truth = await digest(primary, workload.tables);
 
   // Whoever comes first has colder caches: the order changes from round to round.
   const order: readonly Way[] =
@@ -90,21 +89,21 @@ export async function catchUp(it: CatchUp, options: CatchUpOptions, signal: Abor
   for (const way of order) {
     await pair.settle();
     const before = await agent.usage();
-    const path = options.profiles && join(options.profiles, `${way}-${round}.cpuprofile`);
+    const path = options.profiles && join(options.profiles, `${workload.name}-${way}-${round}.cpuprofile`);
     const ms = await agent.profiled(path, () => run(it, { way, number, end }, signal));
     const serverCpuMs = total(await serverCpu(it, way));
     const after = await agent.usage();
     await (way === 'native' ? it.native.disable() : agent.stop());
     took[way] = {
       ms,
-      changesPerSecond: (transactions * changesPerTransaction) / (ms / 1000),
+      changesPerSecond: workload.changes / (ms / 1000),
       agentCpuMs: way === 'native' || way === 'bare' ? 0 : after.cpuMs - before.cpuMs,
       serverCpuMs,
       rssBytesMax: after.rssBytesMax,
     };
     unfolded = after.unfolded;
     const there = it.there.get(way);
-    if (there) await expectEqual(truth, there, way);
+    if (there) await expectEqual(truth, there, way, workload.tables);
   }
   await dropSlot(primary, slotOfBare);
   return { workMs, walBytes: Number(end - begin), order, took: took as Record<Way, Took>, unfolded };

@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from '../src/engine/postgres/connect.ts';
 import { quoteLiteral } from '../src/engine/postgres/identifier.ts';
 import { type Pair, primaryDatabase, slotIsFree } from './pair.ts';
-import { tables } from './workload.ts';
 
 export const publication = 'native';
 const waitMs = 20;
@@ -17,7 +16,10 @@ export interface Native {
 }
 
 /** Subscribes and waits for the first copy; it is disabled then. `primary` and `there` are sessions of the two databases. */
-export async function subscribeNative(pair: Pair, primary: Connection, there: Connection): Promise<Native> {
+export async function subscribeNative(
+  pair: Pair,
+  { primary, there, tables }: { primary: Connection; there: Connection; tables: readonly string[] },
+): Promise<Native> {
   const database = 'native';
   await primary.rows(
     `CREATE PUBLICATION ${publication} FOR TABLE ${tables.map((name) => `public.${name}`).join(', ')}`,

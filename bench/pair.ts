@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openPostgresServer, type PostgresServer } from '../src/demo/postgres-server.ts';
 import { type Connection, connect } from '../src/engine/postgres/connect.ts';
+import { createShapes, fillShapes } from './shapes.ts';
 import { createData, createTables } from './workload.ts';
 
 /** The same for both servers. Everything else is as PostgreSQL comes: fsync, full_page_writes, synchronous_commit and autovacuum on.
@@ -34,7 +35,11 @@ export interface Pair extends AsyncDisposable {
   readonly version: string;
 }
 
-export async function openPair(scale: number, signal: AbortSignal): Promise<Pair> {
+/** `shapes`: with the tables of those workloads too, for so many runs of each. */
+export async function openPair(
+  { scale, shapes }: { readonly scale: number; readonly shapes: number },
+  signal: AbortSignal,
+): Promise<Pair> {
   await using made = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'changeover-bench-'));
   made.defer(() => rm(folder, { recursive: true, force: true }));
@@ -56,6 +61,10 @@ export async function openPair(scale: number, signal: AbortSignal): Promise<Pair
   const data = made.use(await open(primary, primaryDatabase));
   await createTables(data);
   await createData(data, scale);
+  if (shapes > 0) {
+    await createShapes(data);
+    await fillShapes(data, shapes);
+  }
   const [row] = await data.rows('SHOW server_version');
   const databases: string[] = [];
   const owned = made.move();
@@ -69,6 +78,7 @@ export async function openPair(scale: number, signal: AbortSignal): Promise<Pair
       await atSecondary.rows(`CREATE DATABASE ${database}`);
       await using connection = await open(secondary, database);
       await createTables(connection);
+      if (shapes > 0) await createShapes(connection);
       databases.push(database);
     },
     async settle() {

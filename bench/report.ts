@@ -27,11 +27,22 @@ export interface Report {
     readonly only: string | undefined;
   };
   readonly catchUp?: { readonly rounds: readonly Round[]; readonly medians: CatchUpMedians };
+  readonly workloads?: readonly WorkloadReport[];
   readonly latency?: { readonly native: Latency; readonly changeover: Latency };
   readonly snapshot?: { readonly rounds: readonly SnapshotRound[]; readonly medians: SnapshotMedians };
   readonly seal?: { readonly rounds: readonly SealRound[]; readonly medians: SealMedians };
   /** The most memory that Changeover's process ever held. */
   readonly rssBytesMax: number;
+}
+
+/** Catch-up of a workload that is not TPC-B. */
+export interface WorkloadReport {
+  readonly name: string;
+  readonly says: string;
+  /** Of each round. */
+  readonly changes: number;
+  readonly rounds: readonly Round[];
+  readonly medians: CatchUpMedians;
 }
 
 /** Ratios are taken within a round, and then their median: what disturbs a round disturbs both sides of its ratios. */
@@ -129,6 +140,7 @@ No checkpoint while measuring; every secondary is vacuumed before each measureme
 Every secondary was equal to the primary after every measurement.`,
   ];
   if (report.catchUp) parts.push(printedCatchUp(report.catchUp));
+  if (report.workloads) parts.push(printedWorkloads(report.workloads));
   if (report.latency) parts.push(printedLatency(report.latency));
   if (report.snapshot) parts.push(printedSnapshot(report.snapshot));
   if (report.seal) parts.push(printedSeal(report.seal));
@@ -156,6 +168,18 @@ ${table([
 ])}
   Processor seconds per million changes: native ${nativeServers.toFixed(1)} (walsender and apply worker);
   Changeover from the slot ${slotAgent.toFixed(1)} + ${slotServers.toFixed(1)} of the servers for it; from the log ${logAgent.toFixed(1)} + ${logServers.toFixed(1)}`;
+}
+
+function printedWorkloads(workloads: readonly WorkloadReport[]): string {
+  const row = ({ name, says, medians, rounds }: WorkloadReport): readonly string[] => [
+    `${name}: ${says}`,
+    thousands(medians.changesPerSecond.native),
+    times(medians.slotToNative),
+    times(medians.logToNative),
+    rounds.map(({ took }) => times(took.log.changesPerSecond / took.native.changesPerSecond)).join(' '),
+  ];
+  return `Catch-up of other workloads
+${table([['', 'native, changes/s', 'slot', 'log', 'log, each round'], ...workloads.map(row)])}`;
 }
 
 function printedLatency({ native, changeover }: NonNullable<Report['latency']>): string {

@@ -10,15 +10,17 @@ import { subscribeNative } from './native.ts';
 import { openPair, type Pair, primaryDatabase, settings } from './pair.ts';
 import { catchUpMedians, printed, printedSeal, type Report, snapshotMedians, systemOf } from './report.ts';
 import { measureSeal, sealMedians } from './seal.ts';
+import { shapeTables, shapeWorkloads } from './shapes.ts';
 import { measureSnapshot, type SnapshotRound } from './snapshot.ts';
-import { setPulse, tables } from './workload.ts';
+import { setPulse, tables, tpcb, type Workload } from './workload.ts';
 
 const usage = `npm run bench -- [options]
   --changes N      changes per round of catching up (default 400000; 4 to a transaction)
   --scale N        hundred thousands of accounts (default 10)
   --rounds N       how often catch-up and snapshot are measured (default 3)
   --connections N  that the snapshot is read through (default: as Changeover comes)
-  --only PART      latency, catchup, snapshot or seal (default: all of them; seal alone needs no server)
+  --only PART      latency, catchup, snapshot, seal (default: these four; seal alone needs no server), or workloads: catch-up of others than TPC-B
+  --workload NAME  only this one of workloads
   --profile DIR    write processor profiles of Changeover's process there; read them with: node bench/profile.ts DIR
   --json           print the report as JSON (schema changeover.bench/1)`;
 
@@ -27,6 +29,7 @@ interface Options {
   readonly scale: number;
   readonly rounds: number;
   readonly only: string | undefined;
+  readonly workload: string | undefined;
   readonly profiles: string | undefined;
   readonly connections: number | undefined;
   readonly json: boolean;
@@ -41,6 +44,7 @@ function optionsOf(args: readonly string[]): Options | undefined {
         scale: { type: 'string', default: '10' },
         rounds: { type: 'string', default: '3' },
         only: { type: 'string' },
+        workload: { type: 'string' },
         profile: { type: 'string' },
         connections: { type: 'string' },
         json: { type: 'boolean', default: false },
@@ -49,11 +53,13 @@ function optionsOf(args: readonly string[]): Options | undefined {
     const [changes, scale, rounds] = [values.changes, values.scale, values.rounds].map(Number);
     const isCount = (value: number | undefined): value is number => Number.isSafeInteger(value) && (value ?? 0) >= 1;
     if (!isCount(changes) || !isCount(scale) || !isCount(rounds)) return undefined;
-    if (values.only !== undefined && !['latency', 'catchup', 'snapshot', 'seal'].includes(values.only))
+    if (values.only !== undefined && !['latency', 'catchup', 'snapshot', 'seal', 'workloads'].includes(values.only))
       return undefined;
     const connections = values.connections === undefined ? undefined : Number(values.connections);
     if (connections !== undefined && !isCount(connections)) return undefined;
-    return { changes, scale, rounds, only: values.only, profiles: values.profile, connections, json: values.json };
+    const { only, workload, profile: profiles, json } = values;
+    if (workload !== undefined && !shapeWorkloads.some(({ name }) => name === workload)) return undefined;
+    return { changes, scale, rounds, only, workload, profiles, connections, json };
   } catch {
     return undefined;
   }
@@ -64,7 +70,11 @@ const say = (text: string): void => console.error(text);
 const latencySeconds = 15;
 
 /** Both lanes and the subscription hold the first copy, and are stopped. */
-async function prepare(pair: Pair, agent: Agent, made: AsyncDisposableStack): Promise<CatchUp> {
+async function prepare(
+  pair: Pair,
+  { agent, tables }: { readonly agent: Agent; readonly tables: readonly string[] },
+  made: AsyncDisposableStack,
+): Promise<CatchUp> {
   const primary = made.use(await pair.open(pair.primary, primaryDatabase));
   const there = new Map<Way, Awaited<ReturnType<Pair['open']>>>();
   for (const way of ['native', 'slot', 'log'] as const) {
@@ -79,7 +89,7 @@ async function prepare(pair: Pair, agent: Agent, made: AsyncDisposableStack): Pr
     tables,
   });
   const lanes = { slot: lane('slot'), log: lane('log') };
-  const native = await subscribeNative(pair, primary, there.get('native') ?? primary);
+  const native = await subscribeNative(pair, { primary, there: there.get('native') ?? primary, tables });
   // One after the other: a process with a single lane is what its memory is promised for.
   for (const way of ['slot', 'log'] as const) {
     const connection = there.get(way) ?? primary;
@@ -100,7 +110,8 @@ async function measure(options: Options, signal: AbortSignal): Promise<Report> {
   if (profiles !== undefined) await mkdir(profiles, { recursive: true });
   await using made = new AsyncDisposableStack();
   say(`Two PostgreSQL servers, ${scale * 100_000} accounts ...`);
-  const pair = made.use(await openPair(scale, signal));
+  const shapes = only === 'workloads' ? rounds + 1 : 0;
+  const pair = made.use(await openPair({ scale, shapes }, signal));
   const agent = made.use(new Agent());
   const system = systemOf({
     postgres: pair.version,
@@ -108,19 +119,34 @@ async function measure(options: Options, signal: AbortSignal): Promise<Report> {
     fdatasyncMs: await fdatasyncMs(pair.folder),
   });
   say('First copies ...');
-  const it = await prepare(pair, agent, made);
+  const carried = shapes > 0 ? [...tables, ...shapeTables] : tables;
+  const it = await prepare(pair, { agent, tables: carried }, made);
   let rssBytesMax = (await agent.usage()).rssBytesMax;
 
-  const caught: Round[] = [];
-  const roundsOf = (part: string): number => (only === undefined || only === part ? rounds : 0);
-  if (roundsOf('catchup') > 0) say('Catch-up, a round that is not counted ...');
-  for (let round = roundsOf('catchup') > 0 ? 0 : 1; round <= roundsOf('catchup'); round += 1) {
-    if (round > 0) say(`Catch-up, round ${round} of ${rounds} ...`);
-    const took = await catchUp(it, { changes, scale, round, profiles }, signal);
-    // The first finds cold programs and pages that no checkpoint has an image of; it counts for memory only.
-    if (round > 0) caught.push(took);
-    rssBytesMax = Math.max(rssBytesMax, ...Object.values(took.took).map((one) => one.rssBytesMax));
+  let pulse = firstPulse;
+  /** The first finds cold programs and pages that no checkpoint has an image of; it counts for memory only. */
+  const roundsOfWorkload = async (workload: Workload): Promise<readonly Round[]> => {
+    const counted: Round[] = [];
+    for (let round = 0; round <= rounds; round += 1) {
+      say(
+        `Catch-up, ${workload.name}, ${round > 0 ? `round ${round} of ${rounds}` : 'a round that is not counted'} ...`,
+      );
+      pulse += 1;
+      const took = await catchUp(it, { workload, round, number: pulse, profiles }, signal);
+      if (round > 0) counted.push(took);
+      rssBytesMax = Math.max(rssBytesMax, ...Object.values(took.took).map((one) => one.rssBytesMax));
+    }
+    return counted;
+  };
+  const caught = (only ?? 'catchup') === 'catchup' ? await roundsOfWorkload(tpcb({ changes, scale })) : [];
+  const others: NonNullable<Report['workloads']>[number][] = [];
+  for (const workload of only === 'workloads' ? shapeWorkloads : []) {
+    if (workload.name !== (options.workload ?? workload.name)) continue;
+    const took = await roundsOfWorkload(workload);
+    const medians = catchUpMedians(took, workload.changes);
+    others.push({ name: workload.name, says: workload.says, changes: workload.changes, rounds: took, medians });
   }
+  const roundsOf = (part: string): number => (only === undefined || only === part ? rounds : 0);
   const snapped: SnapshotRound[] = [];
   for (let round = 1; round <= roundsOf('snapshot'); round += 1) {
     say(`Snapshot, round ${round} of ${rounds} ...`);
@@ -146,6 +172,7 @@ async function measure(options: Options, signal: AbortSignal): Promise<Report> {
     settings,
     options: { changes, scale, rounds, only },
     ...(caught.length > 0 && { catchUp: { rounds: caught, medians: catchUpMedians(caught, changes) } }),
+    ...(others.length > 0 && { workloads: others }),
     ...(latency && { latency }),
     ...(seal && { seal }),
     ...(snapped.length > 0 && { snapshot: { rounds: snapped, medians: snapshotMedians(snapped) } }),

@@ -4,7 +4,7 @@ import type { Connection } from '../src/engine/postgres/connect.ts';
    https://www.postgresql.org/docs/current/pgbench.html (What Is the “Transaction” Actually Performed in pgbench?) */
 
 export const accountsPerScale = 100_000;
-export const changesPerTransaction = 4;
+const changesPerTransaction = 4;
 /** Enough that commits overlap and the workload is made quickly; too few to fight over the branches' ten rows. */
 const clients = 4;
 
@@ -56,8 +56,31 @@ export async function createData(connection: Connection, scale: number): Promise
   await connection.rows('VACUUM ANALYZE');
 }
 
-/** Commits `transactions` transactions, each by itself, from several clients at once. `open` gives a connection to the primary. */
-export async function work(
+/** What a primary is given to do while nobody reads it. */
+export interface Workload {
+  readonly name: string;
+  readonly says: string;
+  /** Those that it changes. */
+  readonly tables: readonly string[];
+  /** That it makes, all in all. */
+  readonly changes: number;
+  /** `open` gives a connection to the primary. */
+  work(open: () => Promise<Connection>): Promise<void>;
+}
+
+export function tpcb({ changes, scale }: { readonly changes: number; readonly scale: number }): Workload {
+  const transactions = Math.ceil(changes / changesPerTransaction);
+  return {
+    name: 'tpcb',
+    says: `TPC-B, ${changesPerTransaction} changes to a transaction`,
+    tables,
+    changes: transactions * changesPerTransaction,
+    work: (open) => work(open, { transactions, scale }),
+  };
+}
+
+/** Commits `transactions` transactions, each by itself, from several clients at once. */
+async function work(
   open: () => Promise<Connection>,
   { transactions, scale }: { readonly transactions: number; readonly scale: number },
 ): Promise<void> {

@@ -39,6 +39,10 @@ const awkward = fc.constantFrom('\\', '\\N', '\\.', '\t', '\n', '\r', '', '🎞'
 const value = fc.oneof(
   fc.array(fc.oneof(awkward, fc.string())).map((parts) => Buffer.from(parts.join(''))),
   fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)),
+  // Long ones are gone through another way.
+  fc
+    .array(fc.tuple(fc.constantFrom('x', 'ü', '\t', '\n', '\r', '\\'), fc.nat(90)), { minLength: 3, maxLength: 12 })
+    .map((runs) => Buffer.from(runs.map(([letter, times]) => letter.repeat(times)).join(''))),
 );
 const cell = fc.oneof({ arbitrary: value, weight: 3 }, fc.constant(null));
 /** Rows of one width, and some of their columns, ascending. */

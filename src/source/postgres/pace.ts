@@ -72,7 +72,8 @@ export class Pace {
     const wasBacklog = this.#isBacklog;
     this.#isBacklog = sentMs - committedMs > backlogMs && bytes <= messages * smallBytesMax;
     this.#isTorrent = this.#isBacklog && bytes >= torrentBytes;
-    if (!this.#isBacklog) return pauseMsMin;
+    // Large messages come in large pieces by themselves, and those that keep up with the commits are small gulps.
+    if (!this.#isBacklog) return bytes > messages * smallBytesMax ? 0 : pauseMsMin;
     this.#measure(bytes, nowMs, wasBacklog);
     const short = this.#delayMsWanted - (lagMs - this.#leastMs);
     if (wasBacklog && !this.#isFilling)

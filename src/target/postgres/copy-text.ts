@@ -13,6 +13,11 @@ escapes[BACKSLASH] = BACKSLASH;
 escapes[TAB] = 0x74;
 escapes[NEWLINE] = 0x6e;
 escapes[0x0d] = 0x72;
+const special = [BACKSLASH, TAB, NEWLINE, 0x0d];
+/** Of longer rows it is counted what they need: room for twice as much would be most of what we hold. */
+const countedBytes = 16 * 1024;
+/** Longer values are looked through by the machine's own instructions. */
+const longBytes = 256;
 
 const chunkBytes = 256 * 1024;
 
@@ -21,8 +26,11 @@ const chunkBytes = 256 * 1024;
  *  write, ascending. An unchanged cell is written as null: the caller must not use it. */
 export function* copyText(rows: RowList, prefix: string, columns: readonly number[]): Generator<Buffer> {
   // Every byte of a row may become two (one of a value behind a backslash, a null's letter as \N), and a tab follows every cell.
-  const mostOf = (index: number): number =>
-    prefix.length + 2 * ((rows.ends[index] ?? 0) - (rows.starts[index] ?? 0)) + columns.length;
+  const mostOf = (index: number): number => {
+    const [start, end] = [rows.starts[index] ?? 0, rows.ends[index] ?? 0];
+    const doubled = end - start > countedBytes ? specialIn(rows.bytes[index]?.subarray(start, end)) : end - start;
+    return prefix.length + end - start + doubled + columns.length;
+  };
   let left = 0;
   for (let index = 0; index < rows.length; index += 1) left += mostOf(index);
   let chunk = Buffer.alloc(0);
@@ -68,6 +76,12 @@ function writeCells(chunk: Buffer, start: number, row: Buffer, rowStart: number,
 }
 
 function writeEscaped(chunk: Buffer, start: number, row: Row, from: number, end: number): number {
+  return end - from > longBytes
+    ? writeLong(chunk, start, row.subarray(from, end))
+    : writeShort(chunk, start, row, from, end);
+}
+
+function writeShort(chunk: Buffer, start: number, row: Row, from: number, end: number): number {
   let at = start;
   for (let index = from; index < end; index += 1) {
     const byte = row[index] ?? 0;
@@ -82,6 +96,42 @@ function writeEscaped(chunk: Buffer, start: number, row: Row, from: number, end:
     }
   }
   return at;
+}
+
+/** The same, by stretches without a byte to escape: to find and to copy one is work for the machine's own instructions. Where they are short,
+ *  byte by byte for a while. */
+function writeLong(chunk: Buffer, start: number, value: Buffer): number {
+  const next = special.map((byte) => placeOf(value, byte, 0));
+  let at = start;
+  let from = 0;
+  while (from < value.length) {
+    // What is not there is not looked for again.
+    for (const [index, byte] of special.entries())
+      if ((next[index] ?? 0) < from) next[index] = placeOf(value, byte, from);
+    const plain = Math.min(...next);
+    if (plain - from > longBytes) {
+      at += value.copy(chunk, at, from, plain);
+      from = plain;
+    }
+    const end = Math.min(from + longBytes, value.length);
+    at = writeShort(chunk, at, value, from, end);
+    from = end;
+  }
+  return at;
+}
+
+/** How many of its bytes may have to be escaped: those of its lengths count too, and a letter of a null for each of its cells at the most. */
+function specialIn(row: Row = Buffer.alloc(0)): number {
+  let count = row.readUInt16BE(0);
+  for (const byte of special)
+    for (let place = row.indexOf(byte); place >= 0; place = row.indexOf(byte, place + 1)) count += 1;
+  return count;
+}
+
+/** Of the first such byte from `from` on; the end, if there is none. */
+function placeOf(value: Buffer, byte: number, from: number): number {
+  const place = value.indexOf(byte, from);
+  return place < 0 ? value.length : place;
 }
 
 /** The cells of `columns`, ascending, as parameters. An unchanged cell may not be asked for. */

@@ -150,6 +150,12 @@ export class Session {
   }
 
   async #push(bytes: Buffer): Promise<void> {
+    // What is large by itself is not copied for the sake of what is small.
+    if (bytes.length >= outBytesMax) {
+      await this.#flush();
+      await this.#wire.send(bytes);
+      return;
+    }
     this.#out.push(bytes);
     this.#outBytes += bytes.length;
     if (this.#outBytes >= outBytesMax) await this.#flush();
