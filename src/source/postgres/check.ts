@@ -15,6 +15,7 @@ import { checkPrivileges } from './check/privilege.ts';
 import { checkPublication } from './check/publication.ts';
 import { checkServer } from './check/server.ts';
 import { checkSlot } from './check/slot.ts';
+import { checkStandbys } from './check/standby.ts';
 import { checkTables } from './check/table.ts';
 import { copied, type Wanted } from './coverage.ts';
 import type { Excerpts } from './excerpt.ts';
@@ -51,6 +52,7 @@ export async function checkSource(options: SourceCheckOptions, signal: AbortSign
     ...unsuitable,
     ...openFindings(options.connect.url),
     ...judge(facts, options),
+    ...(await checkStandbys(connection, { ...facts.server, slot: options.slot })),
     ...checkLeftOut(leftOut),
     ...(await checkDdl(connection, { ...options, role: facts.server.role })),
     ...clockFindings(facts.server.clockMs, options.now()),

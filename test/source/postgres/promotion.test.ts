@@ -4,11 +4,13 @@ import type { Position } from '../../../src/change/position.ts';
 import type { PostgresServer } from '../../../src/demo/postgres-server.ts';
 import { timelineOf } from '../../../src/engine/postgres/lsn.ts';
 import { isCode } from '../../../src/error.ts';
+import { judgeStandbys } from '../../../src/source/postgres/check/standby.ts';
+import { openSourceInspector } from '../../../src/source/postgres/inspect.ts';
 import { postgresSource } from '../../../src/source/postgres/open.ts';
 import type { Source } from '../../../src/source/source.ts';
 import { copyOf, readFrom, settled, type Transaction, valuesOf } from '../../conformance/source-under-test.ts';
 import { openServer } from '../../servers/clusters.ts';
-import { run, urlWith } from '../../servers/postgres.ts';
+import { never, paste, run, urlWith } from '../../servers/postgres.ts';
 import { follow } from '../../servers/standby.ts';
 
 /* A physical standby of the primary is promoted, and capture goes on there, or says why it cannot. */
@@ -50,6 +52,65 @@ const refused = async (
   said: RegExp,
 ): Promise<void> =>
   assert.rejects(reading, (error) => (isCode(error, code) && said.test(String(error))) || assert.fail(String(error)));
+
+/** What `check` says of standbys, once it is `expected`. */
+async function lacks(url: string, expected: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  await using inspector = openSourceInspector({ url, name: 'lane', wanted: () => true });
+  const told = new Map<string, string>();
+  await settled(async () => {
+    told.clear();
+    for (const { check, cure = '' } of await inspector.check(never))
+      if (/^standby-|^slot-failover/.test(check)) told.set(check, cure);
+    return String([...told.keys()]) === String(expected);
+  });
+  return told;
+}
+
+test('a check names what a standby lacks that is to keep our slot, with what mends it', async ({ signal }) => {
+  await using primary = await openServer();
+  await using standby = await openServer();
+  const url = primary.url();
+  const there = urlWith(standby.url(), { password: primary.password });
+  await run(url, 'CREATE TABLE public.t (id int PRIMARY KEY)');
+  await follow(standby, primary);
+  await using source = sourceOf(url);
+  const { at } = await copyOf(source, signal);
+  await lacks(url, ['slot-failover', 'standby-ahead']);
+  await insert(url, 1);
+  await readFrom(source, { after: at, enough: 1 }, signal);
+  const ahead = await lacks(url, ['standby-ahead']);
+  await paste(url, ahead.get('standby-ahead'));
+  await lacks(url, []);
+  let told: ReadonlyMap<string, string> = new Map();
+  for (const [setting, expected] of [
+    ['sync_replication_slots', ['standby-keeps-slots']],
+    ['hot_standby_feedback', ['standby-feedback', 'standby-keeps-slots']],
+    ['primary_slot_name', ['standby-slot', 'standby-feedback', 'standby-keeps-slots']],
+  ] as const) {
+    await run(there, `ALTER SYSTEM RESET ${setting}`, 'SELECT pg_reload_conf()');
+    told = await lacks(url, expected);
+  }
+  const cures = [...told.values()].flatMap((cure) => cure.match(/ALTER SYSTEM SET [^;]+/g) ?? []);
+  assert.deepEqual(cures, [
+    "ALTER SYSTEM SET primary_slot_name = 'standby'",
+    'ALTER SYSTEM SET hot_standby_feedback = on',
+    'ALTER SYSTEM SET sync_replication_slots = on',
+  ]);
+});
+
+test('a check says of standbys what it could not look at, and of a slot that it stays behind', () => {
+  const standby = { name: 'walreceiver', slot: 'standby', feedback: true, keepsSlots: true };
+  const facts = { standbys: [standby], isFailover: true, waitedFor: ['standby'] };
+  const told = (other: Partial<typeof facts>): string[] =>
+    judgeStandbys({ ...facts, ...other }).map(({ check }) => check);
+  assert.deepEqual(told({}), []);
+  assert.deepEqual(told({ isFailover: false }), ['slot-failover']);
+  assert.deepEqual(told({ isFailover: false, standbys: [] }), []);
+  const [hidden] = judgeStandbys({ ...facts, standbys: [standby, { ...standby, name: null, keepsSlots: false }] });
+  assert.deepEqual([hidden?.severity, hidden?.check], ['note', 'standby-hidden']);
+  const [ahead] = judgeStandbys({ ...facts, waitedFor: ['other'] });
+  assert.match(ahead?.cure ?? '', /synchronized_standby_slots = 'other, standby'/);
+});
 
 test('after a promotion capture goes on from before it, and stops where the log is ahead of the server', async ({
   signal,
