@@ -3,8 +3,9 @@ import { suite, test } from 'node:test';
 import { openKafkaBroker } from '../../src/broker/kafka/carrier.ts';
 import { kafkaClients } from '../../src/broker/kafka/connect.ts';
 import { kafkaFindings, openKafkaInspector } from '../../src/broker/kafka/inspect.ts';
-import { openBrokerServer, skipReason } from '../servers/broker-server.ts';
-import { kafka } from '../servers/kafka.ts';
+import { openBrokerServer } from '../../src/demo/broker-server.ts';
+import { kafka } from '../../src/demo/kafka.ts';
+import { skipReason } from '../servers/skip.ts';
 import { first, whole } from './batches.ts';
 
 const sound = { 'min.insync.replicas': '2', 'cleanup.policy': 'delete', 'retention.ms': '-1', 'retention.bytes': '-1' };

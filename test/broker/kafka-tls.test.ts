@@ -9,11 +9,12 @@ import { AuthenticationError, NetworkError } from '@platformatic/kafka';
 import { openKafkaBroker, openKafkaReader } from '../../src/broker/kafka/carrier.ts';
 import { type KafkaPlace, kafkaClients, kafkaFailure } from '../../src/broker/kafka/connect.ts';
 import { type KafkaLogin, openKafkaFindings } from '../../src/broker/kafka/login.ts';
+import { type BrokerServer, openBrokerServer } from '../../src/demo/broker-server.ts';
+import { kafka, kafkaWith } from '../../src/demo/kafka.ts';
 import { ChangeoverError, type Code, isCode } from '../../src/error.ts';
 import { take } from '../conformance/broker.ts';
-import { type BrokerServer, openBrokerServer, skipReason } from '../servers/broker-server.ts';
 import { type Authority, type Certificate, openAuthority } from '../servers/certificates.ts';
-import { kafka, kafkaWith } from '../servers/kafka.ts';
+import { skipReason } from '../servers/skip.ts';
 import { first, whole, wholes } from './batches.ts';
 
 /** One password for each: no mechanism passes for another. */

@@ -1,5 +1,5 @@
+import { kafka } from '../../src/demo/kafka.ts';
 import { brokerServerConformance } from '../conformance/broker-server.ts';
-import { kafka } from '../servers/kafka.ts';
 
 brokerServerConformance({
   name: 'kafka',

@@ -3,8 +3,9 @@ import { suite, test } from 'node:test';
 import { openNatsBroker } from '../../src/broker/nats/carrier.ts';
 import { connectNats } from '../../src/broker/nats/connect.ts';
 import { natsFindings, openNatsInspector } from '../../src/broker/nats/inspect.ts';
-import { openBrokerServer, skipReason } from '../servers/broker-server.ts';
-import { nats } from '../servers/nats.ts';
+import { openBrokerServer } from '../../src/demo/broker-server.ts';
+import { nats } from '../../src/demo/nats.ts';
+import { skipReason } from '../servers/skip.ts';
 import { first, whole } from './batches.ts';
 
 const facts = { version: '2.10.4', stream: 'shop', keepMs: 86_400_000 };

@@ -5,11 +5,12 @@ import { after, before, suite, test } from 'node:test';
 import { nkeys } from '@nats-io/transport-node';
 import { connectNats, type NatsPlace } from '../../src/broker/nats/connect.ts';
 import { openNatsFindings } from '../../src/broker/nats/login.ts';
+import { type BrokerServer, openBrokerServer } from '../../src/demo/broker-server.ts';
+import { nats } from '../../src/demo/nats.ts';
 import { ChangeoverError, isCode } from '../../src/error.ts';
-import { type BrokerServer, openBrokerServer, skipReason } from '../servers/broker-server.ts';
 import { type Authority, type Certificate, openAuthority } from '../servers/certificates.ts';
-import { nats } from '../servers/nats.ts';
 import { makeOperator } from '../servers/nats-operator.ts';
+import { skipReason } from '../servers/skip.ts';
 
 suite('NATS over TLS', { timeout: 60_000, skip: skipReason(nats) }, () => {
   let authority: Authority;

@@ -1,5 +1,5 @@
+import { nats } from '../../src/demo/nats.ts';
 import { brokerServerConformance } from '../conformance/broker-server.ts';
-import { nats } from '../servers/nats.ts';
 
 brokerServerConformance({
   name: 'nats',

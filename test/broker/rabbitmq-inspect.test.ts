@@ -4,10 +4,11 @@ import { openRabbitBroker, openRabbitReader } from '../../src/broker/rabbitmq/ca
 import { connectRabbit, openLine } from '../../src/broker/rabbitmq/connect.ts';
 import { openRabbitInspector, type RabbitFacts, rabbitFindings } from '../../src/broker/rabbitmq/inspect.ts';
 import { offset } from '../../src/change/position.ts';
+import { openBrokerServer } from '../../src/demo/broker-server.ts';
+import { rabbitmq } from '../../src/demo/rabbitmq.ts';
 import { isCode } from '../../src/error.ts';
 import { take } from '../conformance/broker.ts';
-import { openBrokerServer, skipReason } from '../servers/broker-server.ts';
-import { rabbitmq } from '../servers/rabbitmq.ts';
+import { skipReason } from '../servers/skip.ts';
 import { first, whole, wholes } from './batches.ts';
 
 const stream = { type: 'stream', maxAge: '30D', maxBytes: undefined };

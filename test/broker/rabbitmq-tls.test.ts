@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { connectRabbit, type RabbitPlace } from '../../src/broker/rabbitmq/connect.ts';
 import { openRabbitFindings } from '../../src/broker/rabbitmq/login.ts';
+import { type BrokerServer, openBrokerServer } from '../../src/demo/broker-server.ts';
+import { rabbitmq } from '../../src/demo/rabbitmq.ts';
 import { ChangeoverError, type Code } from '../../src/error.ts';
-import { type BrokerServer, openBrokerServer, skipReason } from '../servers/broker-server.ts';
 import { type Authority, type Certificate, openAuthority } from '../servers/certificates.ts';
-import { rabbitmq } from '../servers/rabbitmq.ts';
+import { skipReason } from '../servers/skip.ts';
 
 const login = { user: 'changeover', password: 'p@ss/w:rd%' };
 

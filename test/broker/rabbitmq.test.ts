@@ -1,5 +1,5 @@
+import { rabbitmq } from '../../src/demo/rabbitmq.ts';
 import { brokerServerConformance } from '../conformance/broker-server.ts';
-import { rabbitmq } from '../servers/rabbitmq.ts';
 
 brokerServerConformance({
   name: 'rabbitmq',

@@ -9,14 +9,14 @@ import { capture } from '../../src/capture/capture.ts';
 import type { Batch } from '../../src/change/change.ts';
 import { epoch, offset } from '../../src/change/position.ts';
 import { envelopeOf } from '../../src/change/sealed.ts';
+import { kafka } from '../../src/demo/kafka.ts';
+import { nats } from '../../src/demo/nats.ts';
+import { rabbitmq } from '../../src/demo/rabbitmq.ts';
 import { ChangeoverError, type Code, isCode } from '../../src/error.ts';
 import { type MemorySource, openMemorySource } from '../../src/source/memory/memory.ts';
 import { type MemoryTarget, openMemoryTarget } from '../../src/target/memory/memory.ts';
 import { content, insert, items } from '../conformance/rows.ts';
-import { skipReason } from '../servers/broker-server.ts';
-import { kafka } from '../servers/kafka.ts';
-import { nats } from '../servers/nats.ts';
-import { rabbitmq } from '../servers/rabbitmq.ts';
+import { skipReason } from '../servers/skip.ts';
 import { position, wholes } from './batches.ts';
 import {
   type Appended,

@@ -5,9 +5,10 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Broker, BrokerReader } from '../../src/broker/broker.ts';
 import { offset } from '../../src/change/position.ts';
+import { type BrokerServer, type Kind, openBrokerServer } from '../../src/demo/broker-server.ts';
 import { isCode } from '../../src/error.ts';
 import { first, whole, wholes } from '../broker/batches.ts';
-import { type BrokerServer, type Kind, openBrokerServer, skipReason } from '../servers/broker-server.ts';
+import { skipReason } from '../servers/skip.ts';
 import { type BrokerUnderTest, brokerConformance, take } from './broker.ts';
 import { openFarWriter } from './far-writer.ts';
 

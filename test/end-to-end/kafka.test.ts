@@ -1,4 +1,4 @@
-import { kafka } from '../servers/kafka.ts';
+import { kafka } from '../../src/demo/kafka.ts';
 import { overBroker } from './over-broker.ts';
 
 overBroker({

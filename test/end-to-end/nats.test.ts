@@ -1,4 +1,4 @@
-import { nats } from '../servers/nats.ts';
+import { nats } from '../../src/demo/nats.ts';
 import { overBroker } from './over-broker.ts';
 
 overBroker({

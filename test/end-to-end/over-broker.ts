@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { type BrokerServer, type Kind, openBrokerServer } from '../../src/demo/broker-server.ts';
 import type { Finding } from '../../src/finding.ts';
-import { type BrokerServer, type Kind, openBrokerServer, skipReason } from '../servers/broker-server.ts';
+import { skipReason } from '../servers/skip.ts';
 import { openStory } from './world.ts';
 
 export interface OverBroker {

@@ -1,4 +1,4 @@
-import { rabbitmq } from '../servers/rabbitmq.ts';
+import { rabbitmq } from '../../src/demo/rabbitmq.ts';
 import { overBroker } from './over-broker.ts';
 
 overBroker({

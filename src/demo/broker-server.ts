@@ -1,4 +1,3 @@
-import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -8,19 +7,23 @@ import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openGuard } from '../../src/demo/guard.ts';
-import { freePort } from '../../src/demo/postgres-server.ts';
-import { isGone } from '../../src/demo/process-tree.ts';
+import { ChangeoverError } from '../error.ts';
+import { openGuard } from './guard.ts';
+import { freePort } from './postgres-server.ts';
+import { isGone } from './process-tree.ts';
 
 /** A real broker as a child process in a temporary folder, on a free loopback port. Everything it made is gone after dispose, and
  *  also when this process is killed. */
 export interface BrokerServer extends AsyncDisposable {
   readonly port: number;
   readonly folder: string;
+  pid(): number | undefined;
   /** Starts it again on the same port, unless it runs; resolves when it takes connections. */
   start(): Promise<void>;
   /** SIGKILL to every one of its processes. */
   kill(): Promise<void>;
+  /** Resolves when the server does not run (any more), whoever ended it. */
+  ended(): Promise<void>;
   /** A second server over what lies in the folder of this one at this moment: what a crash would leave. */
   copy(): Promise<BrokerServer>;
 }
@@ -64,12 +67,14 @@ export async function openBrokerServer(kind: Kind, from?: string): Promise<Broke
   await kind.prepare?.(place);
 
   let child: ChildProcess | undefined;
+  const isRunning = (): boolean => child !== undefined && child.exitCode === null && child.signalCode === null;
   const server: BrokerServer = {
     port,
     folder,
+    pid: () => (isRunning() ? child?.pid : undefined),
     async start() {
-      if (child && child.exitCode === null && child.signalCode === null) return;
-      child = launched(kind.command(place), folder);
+      if (isRunning()) return;
+      child = await launched(kind.command(place), folder);
       const { pid = 0 } = child;
       // A group of its own: the server may be a script around another process.
       guard.add(-pid);
@@ -77,21 +82,22 @@ export async function openBrokerServer(kind: Kind, from?: string): Promise<Broke
       const untilMs = performance.now() + kind.startMsMax;
       while (!(await (kind.isReady ?? takesConnections)(place).catch(() => false))) {
         const log = await readFile(join(folder, 'server.log'), 'utf8').catch(() => '');
-        assert.ok(
-          child.exitCode === null && performance.now() < untilMs,
-          `The server did not start:\n${log.slice(-3000)}`,
-        );
+        if (!isRunning() || performance.now() > untilMs)
+          throw new ChangeoverError('DEMO_FAILED', `The broker did not start:\n${log.slice(-3000)}`);
         await sleep(25);
       }
     },
     async kill() {
-      if (!child?.pid || child.exitCode !== null || child.signalCode !== null) return;
+      if (!child?.pid || !isRunning()) return;
       const ended = once(child, 'exit');
       process.kill(-child.pid, 'SIGKILL');
       await ended;
       while (!(await isGone(child.pid))) await sleep(5);
       // Behind a script, the server itself may take a moment longer.
       while (await takesConnections(place).catch(() => false)) await sleep(5);
+    },
+    async ended() {
+      if (child && isRunning()) await once(child, 'exit');
     },
     copy: () => openBrokerServer(kind, folder),
     async [Symbol.asyncDispose]() {
@@ -106,11 +112,15 @@ export async function openBrokerServer(kind: Kind, from?: string): Promise<Broke
   return server;
 }
 
-function launched({ program, arguments: args, environment }: Command, folder: string): ChildProcess {
+async function launched({ program, arguments: args, environment }: Command, folder: string): Promise<ChildProcess> {
   const log = openSync(join(folder, 'server.log'), 'a');
   try {
     const env = { ...process.env, ...environment };
-    return spawn(program, args, { detached: true, stdio: ['ignore', log, log], cwd: folder, env });
+    const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log], cwd: folder, env });
+    await once(child, 'spawn');
+    return child;
+  } catch (cause) {
+    throw new ChangeoverError('DEMO_FAILED', `The broker could not be run: ${program}`, { cause });
   } finally {
     closeSync(log);
   }
@@ -124,12 +134,6 @@ export async function takesConnections({ port }: Pick<Place, 'port'>): Promise<b
   } finally {
     socket.destroy();
   }
-}
-
-/** Why the tests of a server are skipped. Undefined: they run, and where everything is meant to be there they fail without it. */
-export function skipReason(kind: Kind): string | undefined {
-  const missing = kind.missing();
-  return process.env.CI === 'true' ? undefined : missing;
 }
 
 export const isOnPath = (program: string): boolean =>

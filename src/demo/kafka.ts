@@ -3,6 +3,7 @@ import { existsSync, globSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { ChangeoverError } from '../error.ts';
 import { isOnPath, type Kind, type Place, takesConnections } from './broker-server.ts';
 
 /** Where test/servers/kafka-fetch puts the server: it has no package, and comes from its Maven artifacts. */
@@ -49,7 +50,8 @@ export function kafkaWith({ listeners, format: words = [] }: Server): Kind {
         ...words,
       ];
       const done = spawnSync('java', [...java, 'kafka.tools.StorageTool', ...format], { encoding: 'utf8' });
-      if (done.status !== 0) throw new RangeError(`Kafka's storage cannot be made: ${done.stdout}${done.stderr}`);
+      if (done.status !== 0)
+        throw new ChangeoverError('DEMO_FAILED', `Kafka's storage cannot be made: ${done.stdout}${done.stderr}`);
     },
     command: ({ folder }) => ({
       program: 'java',
