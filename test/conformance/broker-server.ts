@@ -125,6 +125,16 @@ export function brokerServerConformance({
       };
     };
 
+    test('a backlog of many small records is read without a rest', async ({ signal }) => {
+      const { writer, reader } = await open();
+      await using one = await writer(signal);
+      // Each alone, so that each is a record: more than any server or client hands over at a time by default.
+      for (const batch of wholes(150)) await one.append(first, batch);
+      await using other = await reader(signal);
+      const entries = await take(other, offset(0), 150, signal);
+      assert.deepEqual(entries.at(-1)?.batch.end, whole(150).end);
+    });
+
     test('SIGKILL of the server right after an append leaves what was appended', async ({ signal }) => {
       const { at, writer, reader } = await open();
       for (const batch of [whole(1), whole(2, 3_000_000)]) {

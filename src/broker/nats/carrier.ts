@@ -19,8 +19,9 @@ const notesOf = (stream: string): string => `${stream}_released`;
 
 /** A record larger than this gains nothing, and the server would hold it in memory as a whole. */
 const recordBytesMax = 512 * 1024;
-/** What a slow reader holds at the most. */
-const fetchBytesMax = 4 * 1024 * 1024;
+/** What a slow reader holds at the most: 16 MiB of the largest records. Not told in bytes: then the client asks for no more than 100
+ *  records, too, and waits behind the last of them for bytes that the server owes no more, until it misses its heartbeats. */
+const fetchRecordsMax = 32;
 /** A request for more that stays unanswered is asked again. */
 const fetchMs = 30_000;
 /** A reader that asks for nothing in so long is forgotten by the server, and makes itself known anew. */
@@ -143,23 +144,20 @@ class NatsCarrier implements Carrier {
     const consumer = client.consumers.getConsumerFromInfo(info);
     try {
       while (!signal.aborted) {
-        const messages = await consumer.fetch({ max_bytes: fetchBytesMax, expires: fetchMs });
+        const messages = await consumer.fetch({ max_messages: fetchRecordsMax, expires: fetchMs });
         const stop = (): void => messages.stop();
         signal.addEventListener('abort', stop, { once: true });
         // A connection that ends does not end a fetch by itself.
         void connection.closed().then(stop);
-        let received = 0;
         try {
           if (signal.aborted) return;
           for await (const message of messages) {
-            received += 1;
             yield { place: message.seq - 1, bytes: buffer(message.data) };
             if (signal.aborted) return;
           }
         } catch (error) {
           if (isForgotten(error)) return;
-          // The next record would not fit any more into what was asked for.
-          if (received === 0 || !isFull(error)) throw error;
+          throw error;
         } finally {
           stop();
           signal.removeEventListener('abort', stop);
@@ -263,7 +261,5 @@ const isForgotten = (error: unknown): boolean =>
   isNotFound(error) ||
   (error instanceof Error &&
     (forgottenNames.includes(error.name) || /no responders|consumer deleted/i.test(error.message)));
-
-const isFull = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 409;
 
 const buffer = (data: Uint8Array): Buffer => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
