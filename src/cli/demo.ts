@@ -5,16 +5,18 @@ import { numberIn } from './lane.ts';
 export interface DemoArguments {
   readonly seconds?: string;
   readonly kill?: string;
+  readonly broker: string;
   readonly rate: string;
   readonly json?: true;
 }
 
 export async function demo(
   { house, signal }: Session,
-  { seconds, kill, rate, json }: DemoArguments,
+  { seconds, kill, broker, rate, json }: DemoArguments,
 ): Promise<ExitCode> {
   const options = {
     kill: kill === undefined ? [] : kill.split(',').map((part) => part.trim()),
+    broker,
     json: json === true,
     rate: numberIn(rate, { name: '--rate', whole: false }),
     ...(seconds !== undefined && { seconds: numberIn(seconds, { name: '--seconds', whole: false }) }),

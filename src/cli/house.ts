@@ -70,6 +70,7 @@ export interface RunOptions {
 export interface DemoOptions {
   readonly seconds?: number;
   readonly kill: readonly string[];
+  readonly broker: string;
   readonly json: boolean;
   /** Transactions per second. */
   readonly rate: number;

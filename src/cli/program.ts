@@ -332,10 +332,11 @@ function addDemo({ program, session, finish }: Building): void {
   define(program, {
     usage: 'demo',
     says: 'show it on this machine: two real servers, a live workload, and keys that kill',
-    example: 'demo --seconds 30 --kill apply,secondary,capture --json',
+    example: 'demo --broker kafka --seconds 30 --kill broker,apply,capture --json',
   })
     .option('--seconds <seconds>', 'unattended: run so long, prove, and end')
-    .option('--kill <parts>', 'kill these in turn: primary, capture, apply, secondary')
+    .option('--kill <parts>', 'kill these in turn: primary, capture, broker, apply, secondary')
+    .option('--broker <name>', 'what carries the changes: log, kafka, rabbitmq, nats', 'log')
     .option('--rate <number>', 'transactions per second', '200')
     .action(async (options: DemoArguments) => {
       const { demo } = await import('./demo.ts');

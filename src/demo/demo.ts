@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ChangeoverError } from '../error.ts';
 import { Acknowledged } from './acknowledged.ts';
+import { type CarrierName, carrierName, demandInstalled } from './carriers.ts';
 import { runClients } from './clients.ts';
 import { Gate } from './gate.ts';
 import { type Key, openKeys } from './keys.ts';
@@ -19,6 +20,8 @@ export interface DemoOptions {
   readonly seconds?: number;
   /** Names of parts, killed in turn and evenly over the seconds. */
   readonly kill: readonly string[];
+  /** Name of what carries the changes. */
+  readonly broker: string;
   /** Figures at the end, on standard output, and nothing else there. */
   readonly json: boolean;
   /** Transactions per second. */
@@ -48,11 +51,14 @@ export async function demoWith(program: string, options: DemoOptions, signal: Ab
   }
 }
 
-function check({ seconds, kill, rate }: DemoOptions): readonly PartName[] {
+function check({ seconds, kill, rate, broker }: DemoOptions): { carrier: CarrierName; kills: readonly PartName[] } {
   if (!(rate > 0 && rate <= rateMax)) throw usage(`--rate must be above 0 and at most ${rateMax}, not ${rate}`);
   if (seconds !== undefined && !(seconds > 0)) throw usage(`--seconds must be above 0, not ${seconds}`);
   if (kill.length > 0 && seconds === undefined) throw usage('--kill needs --seconds; without it, kill with the keys');
-  return kill.map(partName);
+  const carrier = carrierName(broker);
+  const kills = kill.map((name) => partName(name, carrier));
+  demandInstalled(carrier);
+  return { carrier, kills };
 }
 
 const usage = (message: string): ChangeoverError => new ChangeoverError('CLI_USAGE', message);
@@ -61,12 +67,13 @@ class Run {
   readonly #program: string;
   readonly #options: DemoOptions;
   readonly #kills: readonly PartName[];
+  readonly #carrier: CarrierName;
   readonly #now = (): number => performance.now();
   readonly #acknowledged = new Acknowledged(clients);
   readonly #gate = new Gate();
   readonly #leave = new AbortController();
   #quit = false;
-  #backstage: Backstage = { stage: 'starting', doing: 'starting', parts: [], hasKeys: false };
+  #backstage: Backstage;
   /** When and with what the demo began to flow: the first copy is not measured. */
   #began: { readonly ms: number; readonly transactions: number; readonly rows: number } | undefined;
   #endedMs: number | undefined;
@@ -74,7 +81,10 @@ class Run {
   constructor(program: string, options: DemoOptions) {
     this.#program = program;
     this.#options = options;
-    this.#kills = check(options);
+    const { carrier, kills } = check(options);
+    this.#kills = kills;
+    this.#carrier = carrier;
+    this.#backstage = { stage: 'starting', doing: 'starting', carrier, parts: [], hasKeys: false };
   }
 
   /** A person left at once. */
@@ -103,7 +113,12 @@ class Run {
     const drawn = this.#draw(screen, drawing.signal);
     try {
       await using world = await openWorld(
-        { program: this.#program, clients, onDoing: (doing) => (this.#backstage = { ...this.#backstage, doing }) },
+        {
+          program: this.#program,
+          clients,
+          carrier: this.#carrier,
+          onDoing: (doing) => (this.#backstage = { ...this.#backstage, doing }),
+        },
         signal,
       );
       return await this.#withWorld(world, signal);
@@ -229,7 +244,7 @@ class Run {
     const transactions = this.#acknowledged.transactions - began.transactions;
     const rows = this.#acknowledged.rows - began.rows;
     const { recoveries } = prover;
-    const result = resultOf({ workMs, transactions, rows, meter, recoveries, proof });
+    const result = resultOf({ broker: this.#carrier, workMs, transactions, rows, meter, recoveries, proof });
     if (this.#options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
     else for (const text of summary({ result, proof, recoveries })) process.stdout.write(`${text}\n`);
     const proved = proof !== undefined || this.#options.seconds === undefined;

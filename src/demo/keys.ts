@@ -12,6 +12,8 @@ export function keyOf(byte: string): Key | undefined {
       return { kind: 'kill', part: 'primary' };
     case 'c':
       return { kind: 'kill', part: 'capture' };
+    case 'b':
+      return { kind: 'kill', part: 'broker' };
     case 'a':
       return { kind: 'kill', part: 'apply' };
     case 's':

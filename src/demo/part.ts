@@ -1,16 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assert, ChangeoverError } from '../error.ts';
+import type { CarrierName } from './carriers.ts';
 import { orAborted } from './gate.ts';
 
 /** In the order in which a change passes them. */
-export const partNames = ['primary', 'capture', 'apply', 'secondary'] as const;
+export const partNames = ['primary', 'capture', 'broker', 'apply', 'secondary'] as const;
 export type PartName = (typeof partNames)[number];
 
-export function partName(text: string): PartName {
-  const name = partNames.find((one) => one === text);
+/** The parts of a demo over `carrier`: the embedded log has no process of its own. */
+export const partNamesOver = (carrier: CarrierName): readonly PartName[] =>
+  partNames.filter((name) => name !== 'broker' || carrier !== 'log');
+
+export function partName(text: string, carrier: CarrierName): PartName {
+  const known = partNamesOver(carrier);
+  const name = known.find((one) => one === text);
   if (name) return name;
-  throw new ChangeoverError('CLI_USAGE', `There is no part ${text} to kill`, {
-    hint: `Parts: ${partNames.join(', ')}; several are separated by commas.`,
+  const why = text === 'broker' ? ': the embedded log lives within capture. Choose a server: --broker kafka' : '';
+  throw new ChangeoverError('CLI_USAGE', `There is no part ${text} to kill${why}`, {
+    hint: `Parts: ${known.join(', ')}; several are separated by commas.`,
   });
 }
 

@@ -6,6 +6,8 @@ import { count, duration, proofText } from './view.ts';
 /** The figures of `changeover demo --json`. Its shape is a promise: `schema` changes with it. */
 export interface Result {
   readonly schema: 'changeover.demo/1';
+  /** What carried the changes: `log`, `kafka`, `rabbitmq` or `nats`. */
+  readonly broker: string;
   readonly seconds: number;
   readonly transactions: number;
   readonly rows: number;
@@ -28,6 +30,7 @@ export interface Result {
 }
 
 export interface Outcome {
+  readonly broker: string;
   readonly workMs: number;
   readonly transactions: number;
   readonly rows: number;
@@ -36,10 +39,11 @@ export interface Outcome {
   readonly proof: Proof | undefined;
 }
 
-export function resultOf({ workMs, transactions, rows, meter, recoveries, proof }: Outcome): Result {
+export function resultOf({ broker, workMs, transactions, rows, meter, recoveries, proof }: Outcome): Result {
   const seconds = Math.round(workMs / 100) / 10;
   return {
     schema: 'changeover.demo/1',
+    broker,
     seconds,
     transactions,
     rows,

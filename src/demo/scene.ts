@@ -1,6 +1,7 @@
 import type { Acknowledged } from './acknowledged.ts';
+import type { CarrierName } from './carriers.ts';
 import type { Meter } from './measure.ts';
-import { type KeptPart, partNames } from './part.ts';
+import { type KeptPart, partNamesOver } from './part.ts';
 import type { Prover } from './recover.ts';
 import type { Scene } from './view.ts';
 
@@ -8,6 +9,7 @@ import type { Scene } from './view.ts';
 export interface Backstage {
   readonly stage: 'starting' | 'copying' | 'flowing' | 'leaving';
   readonly doing: string;
+  readonly carrier: CarrierName;
   readonly parts: readonly KeptPart[];
   readonly hasKeys: boolean;
   readonly flowsMs?: number;
@@ -20,10 +22,10 @@ export interface Backstage {
 const nowhere = { kind: 'waiting', forMs: 0, pid: undefined } as const;
 
 export function sceneOf(
-  { stage, doing, parts, hasKeys, flowsMs, meter, prover, acknowledged }: Backstage,
+  { stage, doing, carrier, parts, hasKeys, flowsMs, meter, prover, acknowledged }: Backstage,
   nowMs: number,
 ): Scene {
-  const lives = partNames.map((name) => {
+  const lives = partNamesOver(carrier).map((name) => {
     const kept = parts.find(({ part }) => part.name === name);
     const shown = kept && { kind: kept.life.kind, forMs: nowMs - kept.life.sinceMs, pid: kept.part.pid() };
     return [name, shown ?? nowhere] as const;
@@ -31,6 +33,7 @@ export function sceneOf(
   return {
     stage: prover?.proving && stage === 'flowing' ? 'proving' : stage,
     doing,
+    carrier,
     elapsedMs: flowsMs === undefined ? 0 : nowMs - flowsMs,
     parts: Object.fromEntries(lives) as Scene['parts'],
     rates: meter?.rates() ?? { transactions: 0, rows: 0, bytes: 0, applied: 0 },

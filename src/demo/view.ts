@@ -1,7 +1,14 @@
 import { stripVTControlCharacters, styleText } from 'node:util';
 import { unreachable } from '../error.ts';
+import type { CarrierName } from './carriers.ts';
 import type { LifeKind, PartName } from './part.ts';
 import type { Proof } from './prove.ts';
+
+export interface ShownPart {
+  readonly kind: LifeKind;
+  readonly forMs: number;
+  readonly pid: number | undefined;
+}
 
 /** Everything that the view shows, at one moment. */
 export interface Scene {
@@ -9,9 +16,8 @@ export interface Scene {
   /** What happens, while nothing flows yet. */
   readonly doing: string;
   readonly elapsedMs: number;
-  readonly parts: Readonly<
-    Record<PartName, { readonly kind: LifeKind; readonly forMs: number; readonly pid: number | undefined }>
-  >;
+  readonly carrier: CarrierName;
+  readonly parts: Readonly<Record<Exclude<PartName, 'broker'>, ShownPart>> & { readonly broker?: ShownPart };
   /** Per second. */
   readonly rates: {
     readonly transactions: number;
@@ -69,7 +75,7 @@ export function view(scene: Scene, canvas: Canvas): readonly string[] {
     '',
     checked(scene, paint),
   ];
-  const below = scene.hasKeys ? ['', keys(paint)] : [];
+  const below = scene.hasKeys ? ['', keys(scene, paint)] : [];
   // The keys and the newest proof stay on a small screen.
   const room = Math.max(1, Math.min(proofsShownMax, canvas.rows - above.length - below.length));
   const lines = [
@@ -159,7 +165,8 @@ function way(scene: Scene, width: number, paint: Paint): readonly string[] {
   const box = Math.floor((width - 4) / 4.6);
   const gap = Math.floor((width - 3 * box) / 2);
   const { rates, parts: all } = scene;
-  const isUp = (name: PartName): boolean => all[name].kind === 'running' || all[name].kind === 'recovering';
+  // The embedded log is files: it is there whoever runs.
+  const isUp = (name: PartName): boolean => ['running', 'recovering'].includes(all[name]?.kind ?? 'running');
   const edge = (top: boolean): string => {
     const one = top ? `╭${'─'.repeat(box - 2)}╮` : `╰${'─'.repeat(box - 2)}╯`;
     return `${one}${' '.repeat(gap)}${one}${' '.repeat(gap)}${one}`;
@@ -169,16 +176,16 @@ function way(scene: Scene, width: number, paint: Paint): readonly string[] {
     return `${a}${between[0]}${b}${between[1]}${c}`;
   };
   const stroke = (agent: PartName, end: PartName): string => {
-    const flows = isUp(agent) && isUp(end);
+    const flows = isUp(agent) && isUp(end) && isUp('broker');
     const shaft = flows ? flow(scene, gap - 3) : center('✖', gap - 3, '╌');
     return paint(flows ? 'green' : 'red', ` ${shaft}${flows ? '▶' : '▷'} `);
   };
-  const server = (name: 'primary' | 'secondary'): string =>
-    paint(isUp(name) ? 'bold' : ['bold', 'red'], name.toUpperCase());
+  const server = (name: PartName, word: string = name): string =>
+    paint(isUp(name) ? 'bold' : ['bold', 'red'], word.toUpperCase());
   const over = (word: string): string => center(word, gap);
   return [
     edge(true),
-    middle([server('primary'), paint('bold', 'LOG'), server('secondary')], [over('capture'), over('apply')]),
+    middle([server('primary'), server('broker', scene.carrier), server('secondary')], [over('capture'), over('apply')]),
     middle(['london', 'on disk', 'dublin'], [stroke('capture', 'primary'), stroke('apply', 'secondary')]),
     edge(false),
     spread3(
@@ -223,8 +230,8 @@ function parts(scene: Scene, width: number, paint: Paint): readonly string[] {
     return `${name.padEnd(10)} ${paint(style, pad(what, 22))}${paint('dim', pid === undefined ? '' : `pid ${pid}`)}`;
   });
   if (width < 104) return cells;
-  const [a = '', b = '', c = '', d = ''] = cells;
-  return [`${pad(a, 58)}${b}`, `${pad(c, 58)}${d}`];
+  const [a = '', b = '', c = '', d = '', e = ''] = cells;
+  return [`${pad(a, 58)}${b}`, `${pad(c, 58)}${d}`, ...(e ? [e] : [])];
 }
 
 function checked(scene: Scene, paint: Paint): string {
@@ -249,9 +256,10 @@ export function proofText({ equal, tables, rows, differing }: Proof): string {
   return `NOT EQUAL: ${differing.length} of ${tables} tables: ${differing.slice(0, 3).join(', ')}`;
 }
 
-function keys(paint: Paint): string {
+function keys({ parts: all }: Scene, paint: Paint): string {
   const key = (letter: string): string => paint('bold', `[${letter}]`);
-  return `kill:  ${key('p')} primary  ${key('c')} capture  ${key('a')} apply  ${key('s')} secondary     ${key('q')} quit`;
+  const broker = all.broker ? `${key('b')} broker  ` : '';
+  return `kill:  ${key('p')} primary  ${key('c')} capture  ${broker}${key('a')} apply  ${key('s')} secondary     ${key('q')} quit`;
 }
 
 const risk = ({ atRisk }: Scene): string =>

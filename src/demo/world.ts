@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import { connect } from '../engine/postgres/connect.ts';
 import { ChangeoverError } from '../error.ts';
 import { agent } from './agents.ts';
+import { type CarrierName, openCarrier } from './carriers.ts';
 import { openGuard } from './guard.ts';
-import type { Part } from './part.ts';
+import type { Part, PartName } from './part.ts';
 import { openPostgresServer, type PostgresServer } from './postgres-server.ts';
 import { sampleSchema } from './schema.ts';
 
-/** Two servers, the first with the shop in it, and two agents that do not run yet. Nothing of it is left after dispose. */
+/** Two servers, the first with the shop in it, what carries between them, and two agents that do not run yet. Nothing of it is left after dispose. */
 export interface World extends AsyncDisposable {
   /** Addresses of the shop's database on both sides. */
   readonly primary: string;
@@ -26,12 +27,16 @@ export interface WorldOptions {
   /** `bin/changeover`. */
   readonly program: string;
   readonly clients: number;
+  readonly carrier: CarrierName;
   readonly onDoing: (doing: string) => void;
 }
 
-const name = 'demo';
+const demo = 'demo';
 
-export async function openWorld({ program, clients, onDoing }: WorldOptions, signal: AbortSignal): Promise<World> {
+export async function openWorld(
+  { program, clients, carrier: carrierName, onDoing }: WorldOptions,
+  signal: AbortSignal,
+): Promise<World> {
   onDoing('starting two PostgreSQL servers');
   await access(program).catch((cause: unknown) => {
     throw new ChangeoverError('DEMO_FAILED', `There is no ${program} to run the agents`, { cause });
@@ -42,26 +47,36 @@ export async function openWorld({ program, clients, onDoing }: WorldOptions, sig
   await mkdir(folder, { mode: 0o700 });
   const [london, dublin] = await openBoth(stack);
   signal.throwIfAborted();
+  if (carrierName !== 'log') onDoing(`starting ${carrierName}`);
+  const { plan, server: broker } = stack.use(await openCarrier(carrierName, folder));
+  signal.throwIfAborted();
   onDoing('filling the primary with a shop: 15 tables, 125,000 rows');
   for (const server of [london, dublin]) await execute(server.url(), ['create database shop'], signal);
   await execute(london.url('shop'), sampleSchema({ clients, now: new Date() }), signal);
 
   const [primary, secondary] = [london.url('shop'), dublin.url('shop')];
   const config = join(folder, 'changeover.yaml');
-  await writeFile(config, configuration({ primary, secondary, log: join(folder, 'changeover-data') }), { mode: 0o600 });
-  const agents = (['capture', 'apply'] as const).map((verb) =>
-    stack.use(agent({ verb, program, config, folder, guard })),
-  );
-  const parts = [serverPart('primary', london), ...agents, serverPart('secondary', dublin)];
+  await writeFile(config, configuration({ primary, secondary, plan }), { mode: 0o600 });
+  const agentOf = (verb: 'capture' | 'apply') => stack.use(agent({ verb, program, config, folder, guard }));
+  const [capture, apply] = [agentOf('capture'), agentOf('apply')];
+  const parts = [
+    serverPart('primary', { ...london, kill: () => london.stop('kill') }),
+    capture,
+    ...(broker ? [serverPart('broker', broker)] : []),
+    apply,
+    serverPart('secondary', { ...dublin, kill: () => dublin.stop('kill') }),
+  ];
   const owned = stack.move();
   return {
     primary,
     secondary,
-    slot: `changeover_${name}`,
+    slot: `changeover_${demo}`,
     parts,
     async halt() {
       await Promise.allSettled([
-        ...agents.map((one) => one.kill()),
+        capture.kill(),
+        apply.kill(),
+        broker?.kill(),
         london.stop('immediate'),
         dublin.stop('immediate'),
       ]);
@@ -79,12 +94,12 @@ async function openBoth(stack: AsyncDisposableStack): Promise<readonly [Postgres
   return [one.value, two.value];
 }
 
-function serverPart(part: 'primary' | 'secondary', server: PostgresServer): Part {
+function serverPart(name: PartName, server: Omit<Part, 'name' | 'words'>): Part {
   return {
-    name: part,
+    name,
     pid: () => server.pid(),
     words: () => '',
-    kill: () => server.stop('kill'),
+    kill: () => server.kill(),
     ended: () => server.ended(),
     async start() {
       if (server.pid() === undefined) await server.start();
@@ -100,11 +115,11 @@ async function execute(url: string, statements: readonly string[], signal: Abort
 const configuration = (of: {
   readonly primary: string;
   readonly secondary: string;
-  readonly log: string;
-}): string => `name: ${name}
+  readonly plan: object;
+}): string => `name: ${demo}
 sites:
   london: { postgres: ${JSON.stringify(of.primary)} }
   dublin: { postgres: ${JSON.stringify(of.secondary)} }
 primary: london
-broker: { log: ${JSON.stringify(of.log)} }
+broker: ${JSON.stringify(of.plan)}
 `;

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
+import { nats } from '../../src/demo/nats.ts';
+import { skipReason } from '../servers/skip.ts';
 
 const changeover = new URL('../../bin/changeover', import.meta.url).pathname;
 
@@ -17,12 +19,18 @@ interface Ran {
   readonly left: readonly string[];
 }
 
-async function demo(t: TestContext, ...values: readonly string[]): Promise<Ran> {
+const demo = (t: TestContext, ...values: readonly string[]): Promise<Ran> => demoWith(t, {}, values);
+
+async function demoWith(
+  t: TestContext,
+  env: Readonly<Record<string, string>>,
+  values: readonly string[],
+): Promise<Ran> {
   const folder = await mkdtemp(join(tmpdir(), 'changeover-demo-test-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
   await chmod(folder, 0o755);
   const child = spawn(process.execPath, [changeover, 'demo', ...values], {
-    env: { ...process.env, TMPDIR: folder },
+    env: { ...process.env, ...env, TMPDIR: folder },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   t.after(() => child.kill('SIGKILL'));
@@ -51,9 +59,36 @@ test('every part is killed in turn; each time both sides are proved equal and no
   assert.deepEqual(left, []);
 });
 
+test('over a broker, the broker is a part that can be killed, and both sides are proved equal after it', {
+  skip: skipReason(nats),
+}, async (t) => {
+  const values = ['--broker', 'nats', '--seconds', '3', '--json', '--rate', '100', '--kill', 'broker'];
+  const { code, out, err, left } = await demo(t, ...values);
+  assert.equal(code, 0, err.slice(-2000));
+  const { broker, equal, kills } = JSON.parse(out) as {
+    readonly broker: string;
+    readonly equal: boolean;
+    readonly kills: readonly { part: string; equal: boolean }[];
+  };
+  assert.deepEqual({ broker, equal }, { broker: 'nats', equal: true });
+  assert.deepEqual(
+    kills.map((kill) => [kill.part, kill.equal]),
+    [['broker', true]],
+  );
+  assert.deepEqual(left, []);
+});
+
+test('a broker that is not installed is refused with what to install', async (t) => {
+  const env = { CHANGEOVER_KAFKA: '/nowhere' };
+  const { code, err, left } = await demoWith(t, env, ['--broker', 'kafka', '--seconds', '5']);
+  assert.equal(code, 2);
+  assert.match(err, /cannot start kafka here: .*(nowhere.*kafka-fetch|apt-get install)/);
+  assert.deepEqual(left, []);
+});
+
 test('a part that does not exist is refused before anything starts', async (t) => {
   const { code, err, left } = await demo(t, '--seconds', '5', '--kill', 'apply,broker');
   assert.equal(code, 2);
-  assert.match(err, /broker[^]*primary, capture, apply, secondary/);
+  assert.match(err, /broker[^]*within capture[^]*primary, capture, apply, secondary/);
   assert.deepEqual(left, []);
 });

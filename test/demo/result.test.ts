@@ -8,6 +8,7 @@ const unequal = { equal: false, tables: 18, rows: 163_843, differing: ['shop.ord
 const killed: Recovery = { part: 'apply', atMs: 7500, killedMs: 0, words: undefined, recoveredMs: 2311, proof: equal };
 const meter = { lags: () => ({ p50: 1.2, p99: 2300, max: 2400 }), readings: 580, tornReadings: 0 };
 const outcome: Outcome = {
+  broker: 'log',
   workMs: 30_040,
   transactions: 6012,
   rows: 84_000,
@@ -21,6 +22,7 @@ const isCleanWith = (change: Partial<Outcome>): boolean => isClean(resultOf({ ..
 test('the figures have their documented shape', () =>
   assert.deepEqual(resultOf(outcome), {
     schema: 'changeover.demo/1',
+    broker: 'log',
     seconds: 30,
     transactions: 6012,
     rows: 84_000,

@@ -10,6 +10,7 @@ const equal = { equal: true, tables: 18, rows: 163_843, differing: [] };
 const scene: Scene = {
   stage: 'flowing',
   doing: '',
+  carrier: 'log',
   elapsedMs: 42_300,
   parts: { primary: running(4711), capture: running(4712), apply: running(4713), secondary: running(4714) },
   rates: { transactions: 199.7, rows: 2871, bytes: 612_345, applied: 198 },
@@ -97,4 +98,16 @@ test('numbers are short and never rounded into another unit', () => {
   assert.deepEqual([0.2, 1, 999, 2400, 300_000].map(duration), ['<1 ms', '1 ms', '999 ms', '2.4 s', '5 min']);
   assert.deepEqual([0, 999, 1000, 1_234_567].map(count), ['0', '999', '1,000', '1,234,567']);
   assert.equal(sparkline([0, 1, 10, 100, 1000, 10_000, 60_000, 1e9]), '▁▁▂▄▆▇██');
+});
+
+test('a broker that runs as a server is a part of the picture, with a key of its own', () => {
+  const { primary, capture, apply, secondary } = scene.parts;
+  const broker = { kind: 'killed', forMs: 100, pid: undefined } as const;
+  const killed: Scene = { ...scene, carrier: 'kafka', parts: { primary, capture, broker, apply, secondary } };
+  const shown = seen(killed, 120);
+  assert.match(shown, /PRIMARY.*KAFKA.*SECONDARY/);
+  assert.match(shown, /broker +✖ killed/);
+  assert.match(shown, /\[b\] broker/);
+  assert.equal(shown.includes('▶'), false, 'nothing flows through a broker that is away');
+  assert.equal(seen(scene, 120).includes('broker'), false);
 });
