@@ -73,7 +73,10 @@ export const errorTable = {
     action: 'page',
     hint: 'Run: changeover log verify. It names the first broken entry. Nothing behind it was applied.',
   },
-  BROKER_LOCKED: { action: 'stop', hint: 'Another process writes this log. Stop it first.' },
+  BROKER_LOCKED: {
+    action: 'stop',
+    hint: 'Another process writes this log. Stop it first, or start this one with --standby, to follow it.',
+  },
   BROKER_DISK_FULL: {
     action: 'retry',
     hint: 'Free space where the log lies. The primary keeps the changes meanwhile.',

@@ -6,6 +6,7 @@ import { ledgersOf, openLedger, openLedgerReader } from './main/ledger.ts';
 import { prepare } from './main/prepare.ts';
 import { resyncLane } from './main/resync.ts';
 import { openKeyRing } from './main/seal.ts';
+import { standingBy } from './main/standby.ts';
 
 /* The composition root: puts the adapters behind the ports and the agents under one signal. It decides nothing. */
 export const house: House = {
@@ -22,9 +23,13 @@ export const house: House = {
   ledgers: ledgersOf,
   openLedger,
   ledgerReader: openLedgerReader,
-  async run(configuration, { restart, ...options }, signal) {
-    await prepare(house, { configuration, restart, ...options }, signal);
-    await runAgents({ configuration, adapters, ...options }, signal);
+  async run(configuration, { restart, standby, ...options }, signal) {
+    const agents = { configuration, adapters, ...options };
+    const work = async (): Promise<void> => {
+      await prepare(house, { configuration, restart, ...options }, signal);
+      await runAgents(agents, signal);
+    };
+    await (standby ? standingBy(agents, work, signal) : work());
   },
   async demo(options, signal) {
     const { demo } = await import('./demo/demo.ts');

@@ -3,13 +3,15 @@ import type { Epoch, Offset, Position } from '../change/position.ts';
 import { assert, ChangeoverError } from '../error.ts';
 import type { Broker } from './broker.ts';
 
-/** A broker whose server may be away: opened by the first question how far the stream is, and after a failure by the next. What was
- *  being appended then is there or not; nothing more is taken until the caller has asked, or an entry could be left out unseen. */
+/** A broker whose server may be away: opened anew by each question how far the stream is. What was being appended when something failed is
+ *  there or not; nothing more is taken until the caller has asked, or an entry could be left out unseen. And who was asleep for a while may have been
+ *  followed by another writer: what we knew of the stream's end says nothing then. */
 export class ReopeningBroker implements Broker {
   readonly #open: (signal: AbortSignal) => Promise<Broker>;
   readonly #signal: AbortSignal;
   #broker: Broker | undefined;
   #failed = false;
+  #isTold = false;
 
   constructor(open: (signal: AbortSignal) => Promise<Broker>, signal: AbortSignal) {
     this.#open = open;
@@ -36,7 +38,10 @@ export class ReopeningBroker implements Broker {
   }
 
   async tail(): Promise<Position | undefined> {
-    return (await this.#opened()).tail();
+    if (this.#isTold) await this[Symbol.asyncDispose]();
+    const tail = await (await this.#opened()).tail();
+    this.#isTold = true;
+    return tail;
   }
 
   async isEmpty(): Promise<boolean> {
@@ -51,7 +56,10 @@ export class ReopeningBroker implements Broker {
 
   async #opened(): Promise<Broker> {
     if (this.#failed) await this[Symbol.asyncDispose]();
-    this.#broker ??= await this.#open(this.#signal);
+    if (!this.#broker) {
+      this.#isTold = false;
+      this.#broker = await this.#open(this.#signal);
+    }
     this.#failed = false;
     return this.#broker;
   }

@@ -63,6 +63,8 @@ export interface RunOptions {
   readonly site?: string;
   /** Forget everything at the sites and in the log, and begin with a new copy. */
   readonly restart: boolean;
+  /** Wait until nobody else does it, and again when it is lost to somebody else. */
+  readonly standby: boolean;
   /** Takes one line for people at a time: what began, what healed, what failed. Never a row value, never a secret. */
   readonly report: (line: string) => void;
 }

@@ -55,7 +55,7 @@ function hosted({ house, desk }: Session, configuration: Configuration, signal: 
     if (/ failed: /.test(line)) desk.err(`${tame(line)}\n`);
   };
   const ended = house
-    .run(configuration, { roles: ['capture', 'apply'], restart: false, report }, signal)
+    .run(configuration, { roles: ['capture', 'apply'], restart: false, standby: false, report }, signal)
     .then(() => ({ isHost: true }))
     .catch((error: unknown) => {
       if (isCode(error, 'BROKER_LOCKED')) return { isHost: false };

@@ -85,10 +85,12 @@ function addReplicate({ program, session, finish }: Building): void {
 
 function addRoles({ program, session, finish }: Building): void {
   const role = (words: Words, roles: RunArguments['roles']): Command =>
-    withConfig(define(program, words)).action(async (options: Omit<RunArguments, 'roles'>) => {
-      const { run } = await import('./run.ts');
-      finish(await run(session, { ...options, roles }));
-    });
+    withConfig(define(program, words))
+      .option('--standby', 'wait until nobody else does this, then take over; and wait again when somebody else has')
+      .action(async (options: Omit<RunArguments, 'roles'>) => {
+        const { run } = await import('./run.ts');
+        finish(await run(session, { ...options, roles }));
+      });
   role(
     {
       usage: 'run',

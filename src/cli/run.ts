@@ -9,6 +9,7 @@ export interface RunArguments extends ConfiguredOptions {
   readonly roles: readonly Role[];
   readonly site?: string;
   readonly restart?: true;
+  readonly standby?: true;
   readonly printConfig?: true;
 }
 
@@ -27,7 +28,7 @@ export async function run(session: Session, options: RunArguments): Promise<Exit
 export async function work(
   { house, desk, signal }: Session,
   plan: Configuration,
-  { roles, site, restart, json }: Omit<RunArguments, 'config'>,
+  { roles, site, restart, standby, json }: Omit<RunArguments, 'config'>,
 ): Promise<ExitCode> {
   const standing = await asItStands(plan);
   // A new copy brings everybody back.
@@ -45,7 +46,7 @@ export async function work(
   );
   await house.run(
     configuration,
-    { roles, restart: restart === true, report, ...(site !== undefined && { site }) },
+    { roles, restart: restart === true, standby: standby === true, report, ...(site !== undefined && { site }) },
     signal,
   );
   report('stopped; run it again to go on');

@@ -7,7 +7,7 @@ import { preflight } from '../control/preflight.ts';
 import { ChangeoverError, isCode } from '../error.ts';
 import { backoffMs } from '../flow/backoff.ts';
 
-export interface PrepareOptions extends RunOptions {
+export interface PrepareOptions extends Omit<RunOptions, 'standby'> {
   readonly configuration: Configuration;
 }
 

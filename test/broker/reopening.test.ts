@@ -33,3 +33,19 @@ test('after a failure it takes nothing until it was asked how far it is, and the
   assert.equal(await broker.append(first, whole(2)), 1);
   assert.equal(opened, 2);
 });
+
+test('who was asleep, and asks again how far it is, hears of the writer who followed', async ({ signal }) => {
+  const memory = openMemoryBroker();
+  await using broker = new ReopeningBroker(async () => memory.openWriter(), signal);
+  assert.equal(await broker.tail(), undefined);
+  await broker.append(first, whole(1));
+  assert.deepEqual(await broker.tail(), position(1));
+  let opened = 0;
+  await using asleep = new ReopeningBroker(async () => {
+    opened += 1;
+    if (opened > 1) throw new ChangeoverError('BROKER_LOCKED', 'Another process writes');
+    return { ...openMemoryBroker().openWriter(), tail: async () => position(1) };
+  }, signal);
+  assert.deepEqual(await asleep.tail(), position(1));
+  await assert.rejects(asleep.tail(), (error) => isCode(error, 'BROKER_LOCKED'));
+});

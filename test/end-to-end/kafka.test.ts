@@ -5,5 +5,5 @@ overBroker({
   name: 'Kafka',
   kind: kafka,
   isSealed: true,
-  plan: ({ port }) => ({ kafka: { bootstrap: `127.0.0.1:${port}`, topic: 'shop' } }),
+  plan: ({ port }, stream = 'shop') => ({ kafka: { bootstrap: `127.0.0.1:${port}`, topic: stream } }),
 });

@@ -13,6 +13,24 @@ const tables = [
   { match: 'tmp_*', leave_out: true },
   { match: 'public.tmp_but_wanted' },
 ];
+test('whoever stands by in the same folder goes on when the other is killed', async () => {
+  await using story = await openStory();
+  const { primary, secondary } = story.sides;
+  const places = { london: { postgres: primary }, dublin: { postgres: secondary } };
+  const plan = { name: story.name, sites: places, primary: 'london' };
+  await writeFile(join(story.desk.folder, 'changeover.yaml'), JSON.stringify(plan));
+  const running = story.desk.start('run');
+  await story.write(20);
+  await story.settles();
+  const standing = story.desk.start('run', '--standby');
+  await standing.says(/standby: another process does this/);
+  const killing = story.write(200);
+  await running.stop('SIGKILL');
+  await standing.says(/standby: it has ended[^]*dublin: running/);
+  await killing;
+  await story.settles();
+});
+
 const retainedBy = (name: string): string =>
   `SELECT pg_current_wal_insert_lsn() - restart_lsn FROM pg_replication_slots WHERE slot_name ~ '${name}$'`;
 

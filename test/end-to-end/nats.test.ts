@@ -5,5 +5,5 @@ overBroker({
   name: 'NATS JetStream',
   kind: nats,
   isSealed: true,
-  plan: ({ port }) => ({ nats: { servers: `nats://127.0.0.1:${port}`, stream: 'shop' } }),
+  plan: ({ port }, stream = 'shop') => ({ nats: { servers: `nats://127.0.0.1:${port}`, stream } }),
 });

@@ -11,7 +11,7 @@ export interface OverBroker {
   readonly name: string;
   readonly kind: Kind;
   /** What stands under `broker:` in the plan. */
-  readonly plan: (server: BrokerServer) => object;
+  readonly plan: (server: BrokerServer, stream?: string) => object;
   /** Whether what it carries is sealed. */
   readonly isSealed?: boolean;
 }
@@ -78,5 +78,38 @@ export function overBroker({ name, kind, plan, isSealed = false }: OverBroker): 
     await server.start();
     await story.settles();
     await again.stop('SIGTERM');
+  });
+
+  test(`agents that stand by over ${name} follow who ends, and who was only asleep stands by then`, async () => {
+    assert.ok(server);
+    await using story = await openStory();
+    const { primary, secondary } = story.sides;
+    const places = { primary: { postgres: primary }, secondary: { postgres: secondary } };
+    const whole = { name: story.name, sites: places, primary: 'primary', broker: plan(server, 'stands') };
+    await writeFile(join(story.desk.folder, 'changeover.yaml'), JSON.stringify(whole));
+    const capture = story.desk.start('capture', '--standby');
+    const apply = story.desk.start('apply', '--standby');
+    await story.write(20);
+    await story.settles();
+    const captures = story.desk.start('capture', '--standby');
+    const applies = story.desk.start('apply', '--standby');
+    for (const waits of [captures, applies]) await waits.says(/standby: another process does this/);
+    await story.write(20);
+    await story.settles();
+
+    process.kill(capture.pid, 'SIGSTOP');
+    await apply.stop('SIGKILL');
+    for (const follows of [captures, applies])
+      await follows.says(/standby: it has ended[^]*primary.*: running|standby: it has ended[^]*secondary.*: running/);
+    await story.write(20);
+    await story.settles();
+    const said = capture.out.length;
+    process.kill(capture.pid, 'SIGCONT');
+    await capture.says(/standby: another process does this/, said);
+    await captures.stop('SIGKILL');
+    await capture.says(/standby: it has ended/, said);
+    await story.write(20);
+    await story.settles();
+    assert.equal((await story.desk.ask('log', 'verify')).verdict, 'WHOLE');
   });
 }

@@ -4,5 +4,5 @@ import { overBroker } from './over-broker.ts';
 overBroker({
   name: 'RabbitMQ streams',
   kind: rabbitmq,
-  plan: ({ port }) => ({ rabbitmq: { url: `amqp://guest:guest@127.0.0.1:${port}`, stream: 'shop' } }),
+  plan: ({ port }, stream = 'shop') => ({ rabbitmq: { url: `amqp://guest:guest@127.0.0.1:${port}`, stream } }),
 });
