@@ -103,6 +103,8 @@ class KafkaCarrier implements Carrier {
       if (members > 0) await sleep(100, undefined, { signal });
     }
     const member = this.#clients.consumer(groupId);
+    // It beats by itself, and where that fails nobody waits for it: who was asleep for so long hears at the next question of whoever followed.
+    member.on('error', () => undefined);
     this.#member = member;
     member.topics.trackAll(this.#topic);
     await member.joinGroup({
