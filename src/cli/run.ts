@@ -1,6 +1,7 @@
 import { type Configuration, secondariesOf } from '../config/configuration.ts';
 import { renderConfiguration, renderedConfiguration } from '../config/render.ts';
 import type { Role } from '../control/agents.ts';
+import { ChangeoverError } from '../error.ts';
 import { outJson, type Session, tame } from './desk.ts';
 import type { ExitCode } from './failure.ts';
 import { asItStands, type ConfiguredOptions, configurationFor, sitesMeant } from './lane.ts';
@@ -14,6 +15,10 @@ export interface RunArguments extends ConfiguredOptions {
 }
 
 export async function run(session: Session, options: RunArguments): Promise<ExitCode> {
+  if (options.restart && options.standby)
+    throw new ChangeoverError('CLI_USAGE', '--restart and --standby do not go together', {
+      hint: 'Who stands by would give up the copy of whoever worked before. Start over with --restart alone; then let another one stand by.',
+    });
   const configuration = await configurationFor(session, options);
   if (options.printConfig) {
     if (options.json)

@@ -234,6 +234,19 @@ test('capture and apply are roles apart, and apply may serve one site', async ()
   assert.match(wrong.err, /^CLI_USAGE london is the primary; --site takes one of dublin/);
 });
 
+test('who stands by says so to the house, and gives up no copy of whoever works', async () => {
+  await using folder = await configuredFolder();
+  const asked: boolean[] = [];
+  const house = houseWith({ run: async (_, { standby }) => void asked.push(standby) });
+  for (const words of [['capture', '--standby'], ['apply', '--standby'], ['run']])
+    assert.equal((await changeover(words, { ...folder, house })).exitCode, 0);
+  assert.deepEqual(asked, [true, true, false]);
+  const both = await changeover(['run', '--restart', '--standby'], { ...folder, house });
+  assert.match(both.err, /^CLI_USAGE --restart and --standby do not go together\nhint: /);
+  assert.equal(both.exitCode, 2);
+  assert.equal(asked.length, 3);
+});
+
 test('run --print-config shows no secret', async () => {
   await using folder = await configuredFolder();
   for (const words of [
