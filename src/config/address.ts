@@ -24,6 +24,16 @@ function urlOf(address: string): URL {
   return url;
 }
 
+/** Whether each % in it begins a character's code. */
+export function isEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The first, where there are several. */
 export const hostOf = (address: string): string => urlOf(address).hostname;
 
@@ -33,6 +43,8 @@ export function addressFault(text: string): string | undefined {
   const url = readUrl(text);
   if (!url)
     return `cannot be read as an address; write ${addressForm}, with @ : / # % in the password as %40 %3A %2F %23 %25`;
+  if (!isEncoded(url.username + url.password + url.pathname))
+    return 'has a % that stands for nothing; in a user, password or database write % itself as %25';
   if (/^\/?$/.test(url.pathname)) return `names no database; write ${addressForm}`;
   return serversFault(url.searchParams) ?? tlsFault(url.searchParams);
 }

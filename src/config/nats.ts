@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isEncoded } from './address.ts';
 import type { NatsLogin } from './configuration.ts';
 import { password, user } from './login.ts';
 import { described } from './page.ts';
@@ -6,7 +7,7 @@ import { serversOf, streamName } from './stream.ts';
 import { tls } from './tls.ts';
 
 const isServer = (server: string): boolean =>
-  /^((nats|tls):\/\/)?([^@/]+@)?(\[[0-9a-f:]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/i.test(server);
+  isEncoded(server) && /^((nats|tls):\/\/)?([^@/]+@)?(\[[0-9a-f:]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?$/i.test(server);
 
 const secret = z.string().min(1);
 
@@ -14,7 +15,8 @@ const secret = z.string().min(1);
 export const nats = z.strictObject({
   servers: described(
     z.string().refine((text) => serversOf(text).every(isServer), {
-      error: 'is no address of NATS; write nats://host:4222, several with commas between them',
+      error:
+        'is no address of NATS; write nats://host:4222, several with commas between them, and % in a password as %25',
     }),
     {
       says: 'Addresses of the servers of one cluster, with commas between them. `tls://` asks for TLS, as `tls: {}` does.',

@@ -156,6 +156,7 @@ test('addresses that cannot be are a usage error that does not quote them', () =
     ['postgres://u:hunter2@h/db', 'postgres://u:hunter2@h:5432/db'],
     ['mysql://u:hunter2@h/db', 'postgres://h/db'],
     ['postgres://u:hunter2@h', 'postgres://i/db'],
+    ['postgres://u:hunter2%zz@h/db', 'postgres://i/db'],
     ['postgres://u:hunter2@h,/db', 'postgres://i/db'],
     ['postgres://u:hunter2@h,i:port/db', 'postgres://i/db'],
     ['postgres://u:hunter2@/db?host=a,b', 'postgres://i/db'],

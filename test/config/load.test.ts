@@ -271,7 +271,7 @@ const slips: readonly (readonly [string, (text: string) => string, readonly stri
     (text) => `${text}broker: { nats: { servers: "http://user:secret@there" } }\n`,
     [
       '6:11 broker.nats.stream: is missing; write letters, digits, _ and -, for example shop',
-      '6:28 broker.nats.servers: is no address of NATS; write nats://host:4222, several with commas between them',
+      '6:28 broker.nats.servers: is no address of NATS; write nats://host:4222, several with commas between them, and % in a password as %25',
     ],
   ],
   [
