@@ -7,11 +7,9 @@ import { tls } from './tls.ts';
 
 export const rabbitmq = z.strictObject({
   url: described(
-    z
-      .string()
-      .refine(isRabbitUrl, {
-        error: 'is no address of RabbitMQ; write amqp://user:password@host:5672/vhost, with % in the password as %25',
-      }),
+    z.string().refine(isRabbitUrl, {
+      error: 'is no address of RabbitMQ; write amqp://user:password@host:5672/vhost, with % in the password as %25',
+    }),
     {
       says: 'Address of RabbitMQ, with user, password and virtual host. `amqps://` asks for TLS, as `tls: {}` does; its port is 5671 where none is written.',
       why: 'The password does not belong in this file: take it from the environment with "${NAME}", or from a file. Without a login here or below, it is guest, which RabbitMQ lets in from its own machine only.',
