@@ -72,6 +72,11 @@ export class Writer {
     this.#bytes.write(value, at, length, 'utf8');
   }
 
+  /** Bytes that it holds for what is written. */
+  get room(): number {
+    return this.#bytes.length;
+  }
+
   get length(): number {
     return this.#at;
   }

@@ -21,7 +21,8 @@ export interface PlacedRow {
 /** The changes of a batch to come, written as its bytes (codec.ts) while they come. What comes out is the batch as it comes back from a
  *  log: nothing of what went in is held. */
 export class Packing {
-  readonly #writer: Writer;
+  readonly #roomBytes: number;
+  #writer: Writer;
   readonly #places = new Map<Table, number>();
   #count = 0;
   #wholeCount = 0;
@@ -29,6 +30,7 @@ export class Packing {
 
   /** `roomBytes`: as much as will come, or a little more. */
   constructor(roomBytes: number) {
+    this.#roomBytes = roomBytes;
     this.#writer = new Writer(roomBytes);
   }
 
@@ -42,6 +44,11 @@ export class Packing {
 
   get bytes(): number {
     return this.#writer.length;
+  }
+
+  /** What is held for them. */
+  get heldBytes(): number {
+    return this.#writer.room;
   }
 
   get wholeBytes(): number {
@@ -89,6 +96,8 @@ export class Packing {
     this.#wholeCount = 0;
     this.#wholeBytes = 0;
     if (this.#count === 0) this.#places.clear();
+    // What one large value needed is not kept for small ones.
+    if (this.#count === 0 && this.#writer.room > this.#roomBytes) this.#writer = new Writer(this.#roomBytes);
     return decodeBatch(head.end());
   }
 
